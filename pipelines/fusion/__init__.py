@@ -1,0 +1,1 @@
+"""From the vectors of a post to its probabilities."""

@@ -1,0 +1,1 @@
+"""Where photos, posts and accounts come from."""

@@ -1,0 +1,71 @@
+"""Every error afin raises on purpose; each message tells its reader what to do next."""
+
+from typing import ClassVar
+
+
+class AfinError(Exception):
+    """Root of all errors raised on purpose; the command line prints it as one sentence."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class UsageError(AfinError):
+    """The caller asked for something that cannot mean anything (a wrong name, option or file)."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class NotFoundError(AfinError):
+    """The named account, bundle, run or file does not exist."""
+
+
+class SourceError(AfinError):
+    """A file or folder handed to an import cannot be read as what it claims to be."""
+
+
+class PhotoError(AfinError):
+    """A photo cannot be used.
+
+    ``reason`` is a short stable slug (``truncated``, ``not-an-image``, ``too-many-pixels``, …)
+    that is stored beside the photo and counted in reports.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class FetchError(AfinError):
+    """A photo's address did not give a usable photo; ``reason`` is a short stable slug."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class WeightsError(AfinError):
+    """The weights of a backbone cannot be had on this machine."""
+
+
+class BundleError(AfinError):
+    """A bundle is incomplete, altered, or of a format this version cannot read."""
+
+
+class TrainingError(AfinError):
+    """Training cannot start or go on with the data there is."""
+
+
+class BrokerError(AfinError):
+    """The message broker cannot be started or reached."""
+
+
+class WorkersError(AfinError):
+    """No worker answers on a queue that a command needs."""
+
+
+class DatabaseError(AfinError):
+    """The database cannot be reached, or holds a schema newer than this version."""
+
+
+class BlobError(AfinError):
+    """The blob store cannot be reached, or a stored photo is missing from it."""

@@ -1,0 +1,107 @@
+"""Every knob of afin in one typed place; each is read from the environment as AFIN_<NAME>."""
+
+from functools import cache
+from pathlib import Path
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from schemas.errors import UsageError
+
+
+class Settings(BaseSettings):
+    """Settings of one process; unset addresses mean the embedded server or a local folder."""
+
+    model_config = SettingsConfigDict(env_prefix="AFIN_", frozen=True, extra="ignore")
+
+    # Where things are kept
+    data_dir: Path = Field(Path("data"), description="database, blobs, broker and logs live here")
+    database_url: SecretStr | None = Field(None, description="unset: SQLite in data_dir")
+    broker_url: SecretStr | None = Field(None, description="unset: the embedded Valkey")
+    result_url: SecretStr | None = Field(None, description="unset: the broker, if it is a Redis")
+    blob_url: str | None = Field(None, description="any fsspec URL; unset: data_dir/blobs")
+
+    # Models
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, …")
+    weights_dir: Path | None = Field(
+        None,
+        description="where weight files lie; also where downloads go (unset: data_dir/weights)",
+    )
+
+    # Limits on input
+    max_photo_bytes: int = Field(32 * 2**20, ge=1, description="larger files are refused unread")
+    max_photo_pixels: int = Field(
+        64_000_000, ge=1, description="more pixels are refused before decoding (PNG bombs)"
+    )
+    max_caption_chars: int = Field(
+        10_000, ge=1, description="longer captions are cut; Instagram's own limit is 2,200"
+    )
+    fetch_allow_loopback: bool = Field(
+        False, description="let photos be fetched from this machine (the demo's own server)"
+    )
+    fetch_concurrency: int = Field(64, ge=1, description="photos fetched at once by one worker")
+    fetch_timeout_s: float = Field(30.0, gt=0, description="total deadline of one photo")
+
+    # How work is cut up
+    shard_posts: int = Field(32, ge=1, le=200, description="posts a message; 25-50 measured best")
+    shard_photos: int = Field(64, ge=1, description="training photos a message")
+    run_window: int = Field(64, ge=1, description="accounts of one run in flight at once")
+    group_accounts: int = Field(50, ge=1, description="fully cached accounts concluded per message")
+    batch_size: int = Field(32, ge=1, description="photos in one forward; 8-32 is enough on a CPU")
+    batch_wait_ms: float = Field(20.0, ge=0, description="longest wait for a batch to fill")
+    gpu_threads: int = Field(4, ge=1, description="shards a gpu worker fetches and decodes at once")
+    scrape_threads: int = Field(8, ge=1, description="tasks at once in a scrape worker")
+    cpu_processes: int = Field(0, ge=0, description="processes of a cpu worker; 0: one a core")
+
+    # How certain we want to be
+    sweep_s: float = Field(3.0, gt=0, description="how often the sweeper looks for lost work")
+    member_timeout_s: float = Field(
+        300.0, gt=0, description="an account in flight for longer is sent out again"
+    )
+    max_attempts: int = Field(5, ge=1, description="times an account is sent out before it is dead")
+    train_lease_s: float = Field(
+        60.0, gt=0, description="a training whose worker is silent this long is restarted"
+    )
+    workers_wait_s: float = Field(10.0, gt=0, description="how long a command waits for a worker")
+
+    # Watching
+    flower_port: int = Field(0, ge=0, le=65535, description="0: any free port")
+    flower_auth: SecretStr | None = Field(
+        None, description="user:password; needed to listen on anything but loopback"
+    )
+    flower_address: str = Field("127.0.0.1", description="address Flower listens on")
+    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
+
+    @property
+    def database(self) -> str:
+        """The SQLAlchemy URL in force (may hold a password: never print it)."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite:///{self.data_dir.absolute() / 'afin.db'}"
+
+    @property
+    def blobs(self) -> str:
+        """The fsspec URL of the blob store in force."""
+        return self.blob_url or str(self.data_dir.absolute() / "blobs")
+
+    @property
+    def weights(self) -> Path:
+        """The folder where weight files are looked for and downloaded to."""
+        return self.weights_dir or self.data_dir.absolute() / "weights"
+
+
+@cache
+def load_settings() -> Settings:
+    """Read the environment once.
+
+    Raises:
+        UsageError: a variable has a value that cannot be used; all of them are named.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        # Only the names and reasons: a value may be a password.
+        wrong = "; ".join(
+            f"AFIN_{str(item['loc'][0]).upper()}: {item['msg']}" for item in error.errors()
+        )
+        raise UsageError(f"Unusable settings in the environment: {wrong}.") from None

@@ -1,0 +1,1 @@
+"""What can be queued: load by id, call pipelines, store, return a status."""

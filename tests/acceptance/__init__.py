@@ -1,0 +1,1 @@
+"""The main job as its users run it."""

@@ -1,0 +1,1 @@
+"""Rooms together, over real servers."""

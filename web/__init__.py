@@ -1,0 +1,1 @@
+"""What people and platforms see over HTTP."""
