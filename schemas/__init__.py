@@ -1,1 +1,1 @@
-"""The shared language of afin: frozen models, typed settings and errors. Imports nothing of ours."""
+"""The shared language of afin: frozen models, settings, errors. Imports nothing of ours."""

@@ -1,0 +1,44 @@
+"""Truth: what people say photos, posts and accounts are. Scored against, never trained on."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection, select
+
+from schemas.posts import Label, LabelKind
+from storage.database import insert_or_update
+from storage.tables import truth_labels
+
+
+def add_labels(connection: Connection, labels: Sequence[Label]) -> None:
+    """Record labels; the newest word of a labeller on a thing counts."""
+    now = datetime.now(UTC)
+    unique = {
+        (label.kind, label.id, label.labeller): {
+            "kind": label.kind,
+            "target": label.id,
+            "labeller": label.labeller,
+            "categories": list(label.categories),
+            "created_at": now,
+        }
+        for label in labels
+    }
+    insert_or_update(
+        connection,
+        truth_labels,
+        list(unique.values()),
+        key=["kind", "target", "labeller"],
+        update=["categories", "created_at"],
+    )
+
+
+def read_truth(connection: Connection, kind: LabelKind) -> dict[str, set[str]]:
+    """Return what labellers say, by target; where several disagree, what all of them name."""
+    query = select(truth_labels.c.target, truth_labels.c.categories).where(
+        truth_labels.c.kind == kind
+    )
+    truth: dict[str, set[str]] = {}
+    for target, categories in connection.execute(query).tuples():
+        named = set(categories)
+        truth[target] = truth[target] & named if target in truth else named
+    return truth

@@ -1,0 +1,94 @@
+"""Rows of photos: what is known of each content, and which belong to whom."""
+
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection, delete, exists, select, update
+
+from schemas.base import Frozen
+from storage.database import insert_or_update
+from storage.tables import photos, post_photos, posts, training_examples
+
+
+class PhotoRow(Frozen):
+    """One photo's content, as stored; ``width`` and ``height`` in pixels as a person sees it."""
+
+    sha256: str
+    size_bytes: int
+    width: int
+    height: int
+    format: str
+    credit: str = ""
+
+
+class PendingPhoto(Frozen):
+    """A photo of a post that still has to be fetched from its address."""
+
+    post_id: int
+    position: int
+    url: str
+
+
+def add_photos(connection: Connection, rows: Sequence[PhotoRow]) -> None:
+    """Record photos; one that is known stays as it is."""
+    now = datetime.now(UTC)
+    unique = {row.sha256: {**row.model_dump(), "created_at": now} for row in rows}
+    insert_or_update(connection, photos, list(unique.values()), key=["sha256"])
+
+
+def pending_photos(connection: Connection, post_ids: Collection[int]) -> list[PendingPhoto]:
+    """Return the photos of some posts that still have to be fetched."""
+    query = (
+        select(post_photos.c.post_id, post_photos.c.position, post_photos.c.url)
+        .where(
+            post_photos.c.post_id.in_(post_ids),
+            post_photos.c.url.is_not(None),
+            post_photos.c.photo_sha256.is_(None),
+            post_photos.c.problem.is_(None),
+        )
+        .order_by(post_photos.c.post_id, post_photos.c.position)
+    )
+    return [
+        PendingPhoto(post_id=row.post_id, position=row.position, url=row.url)
+        for row in connection.execute(query)
+    ]
+
+
+def settle_photo(
+    connection: Connection, pending: PendingPhoto, *, sha256: str | None, problem: str | None
+) -> None:
+    """Say how the fetching of one photo ended: with its content, or with a reason."""
+    connection.execute(
+        update(post_photos)
+        .where(
+            post_photos.c.post_id == pending.post_id,
+            post_photos.c.position == pending.position,
+            post_photos.c.url == pending.url,
+        )
+        .values(photo_sha256=sha256, problem=problem)
+    )
+
+
+def forget_unused_photos(connection: Connection, candidates: Collection[str]) -> list[str]:
+    """Delete the rows of those photos that no post and no training example uses any more."""
+    unused = list(
+        connection.scalars(
+            select(photos.c.sha256).where(
+                photos.c.sha256.in_(candidates),
+                ~exists().where(post_photos.c.photo_sha256 == photos.c.sha256),
+                ~exists().where(training_examples.c.photo_sha256 == photos.c.sha256),
+            )
+        )
+    )
+    connection.execute(delete(photos).where(photos.c.sha256.in_(unused)))
+    return unused
+
+
+def photos_of_account(connection: Connection, influencer_id: int) -> set[str]:
+    """Return the content hashes of every photo an account's posts show."""
+    query = (
+        select(post_photos.c.photo_sha256)
+        .join(posts, posts.c.id == post_photos.c.post_id)
+        .where(posts.c.influencer_id == influencer_id, post_photos.c.photo_sha256.is_not(None))
+    )
+    return set(connection.scalars(query))

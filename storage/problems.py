@@ -1,0 +1,38 @@
+"""What was wrong with the input, kept beside what was right."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection
+
+from schemas.posts import Problem
+from storage.database import insert_or_update
+from storage.tables import problems
+
+
+def add_problems(
+    connection: Connection, source: str, found: Sequence[tuple[Problem, int | None]]
+) -> None:
+    """Record problems of one source, each with the post that has it, if one does.
+
+    The same problem at the same place is recorded once, however often a file is imported.
+    """
+    now = datetime.now(UTC)
+    rows = {
+        (problem.where, problem.reason): {
+            "source": source[:200],
+            "place": problem.where[:400],
+            "reason": problem.reason[:40],
+            "detail": problem.detail[:1000],
+            "post_id": post_id,
+            "created_at": now,
+        }
+        for problem, post_id in found
+    }
+    insert_or_update(
+        connection,
+        problems,
+        list(rows.values()),
+        key=["source", "place", "reason"],
+        update=["detail", "post_id"],
+    )

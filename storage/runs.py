@@ -1,0 +1,260 @@
+"""Runs over accounts: a row a run, a row a member; progress is a count."""
+
+from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, insert, literal, select, update
+
+from schemas.errors import NotFoundError
+from schemas.runs import MemberState, Progress, Run, RunKind, RunState
+from storage.database import insert_or_update
+from storage.tables import influencers, run_members, runs
+
+
+def create_run(
+    connection: Connection, kind: RunKind, *, params: dict[str, Any], bundle_id: str | None = None
+) -> int:
+    """Record a new run and return its id; it has no members yet."""
+    result = connection.execute(
+        insert(runs)
+        .values(
+            kind=kind,
+            state=RunState.RUNNING,
+            generation=0,
+            bundle_id=bundle_id,
+            params=params,
+            created_at=_now(),
+        )
+        .returning(runs.c.id)
+    )
+    identifier: int = result.scalar_one()
+    return identifier
+
+
+def add_members(connection: Connection, run_id: int, influencer_ids: Collection[int]) -> None:
+    """Give a run its accounts; one that is a member already stays as it is."""
+    rows = [
+        {
+            "run_id": run_id,
+            "influencer_id": identifier,
+            "state": MemberState.PENDING,
+            "attempts": 0,
+            "touched_at": _now(),
+        }
+        for identifier in influencer_ids
+    ]
+    insert_or_update(connection, run_members, rows, key=["run_id", "influencer_id"])
+
+
+def add_every_account(connection: Connection, run_id: int) -> int:
+    """Make every account a member of a run and return how many there are."""
+    chosen = select(
+        literal(run_id),
+        influencers.c.id,
+        literal(MemberState.PENDING.value),
+        literal(0),
+        literal(_now(), type_=run_members.c.touched_at.type),
+    )
+    columns = ["run_id", "influencer_id", "state", "attempts", "touched_at"]
+    return connection.execute(insert(run_members).from_select(columns, chosen)).rowcount
+
+
+def read_run(connection: Connection, run_id: int) -> Run:
+    """Return one run.
+
+    Raises:
+        NotFoundError: there is no such run.
+    """
+    row = connection.execute(select(runs).where(runs.c.id == run_id)).one_or_none()
+    if row is None:
+        raise NotFoundError(f"There is no run {run_id}: 'afin runs list' shows those there are.")
+    return _run(row)
+
+
+def list_runs(
+    connection: Connection, *, state: RunState | None = None, kind: RunKind | None = None
+) -> list[Run]:
+    """Return runs, newest first, perhaps only those of one state or kind."""
+    query = select(runs).order_by(runs.c.id.desc())
+    if state is not None:
+        query = query.where(runs.c.state == state)
+    if kind is not None:
+        query = query.where(runs.c.kind == kind)
+    return [_run(row) for row in connection.execute(query)]
+
+
+def is_current(run: Run, generation: int) -> bool:
+    """Whether a message of this generation still has work to do (a paused run ends what flies)."""
+    return run.generation == generation and run.state in {RunState.RUNNING, RunState.PAUSED}
+
+
+def end_run(
+    connection: Connection, run_id: int, state: RunState, *, error: str | None = None
+) -> bool:
+    """Bring a run to a final state once; return whether this call did it.
+
+    Cancelling also raises the generation, so that messages on their way end at once.
+    """
+    values: dict[str, Any] = {"state": state, "error": error, "finished_at": _now()}
+    if state is RunState.CANCELLED:
+        values["generation"] = runs.c.generation + 1
+    result = connection.execute(
+        update(runs)
+        .where(runs.c.id == run_id, runs.c.state.in_((RunState.RUNNING, RunState.PAUSED)))
+        .values(values)
+    )
+    return result.rowcount == 1
+
+
+def count_members(connection: Connection, run_id: int) -> dict[MemberState, int]:
+    """Return how many members stand where."""
+    query = (
+        select(run_members.c.state, func.count())
+        .where(run_members.c.run_id == run_id)
+        .group_by(run_members.c.state)
+    )
+    found: dict[str, int] = dict(connection.execute(query).tuples().all())
+    return {state: found.get(state, 0) for state in MemberState}
+
+
+def read_progress(connection: Connection, run_id: int) -> Progress:
+    """Return how far a run over accounts is."""
+    run = read_run(connection, run_id)
+    counts = count_members(connection, run_id)
+    dead = counts[MemberState.DEAD]
+    return Progress(
+        state=run.state,
+        total=sum(counts.values()),
+        done=counts[MemberState.DONE] + dead,
+        failed=dead,
+        stage="accounts",
+        error=run.error,
+    )
+
+
+def claim_members(connection: Connection, run_id: int, *, window: int) -> list[int]:
+    """Put as many members in flight as the window has room for; return their accounts."""
+    in_flight = connection.scalars(
+        select(func.count()).where(
+            run_members.c.run_id == run_id, run_members.c.state == MemberState.IN_FLIGHT
+        )
+    ).one()
+    if in_flight >= window:
+        return []
+    query = (
+        select(run_members.c.influencer_id)
+        .where(run_members.c.run_id == run_id, run_members.c.state == MemberState.PENDING)
+        .order_by(run_members.c.influencer_id)
+        .limit(window - in_flight)
+        .with_for_update(skip_locked=True)
+    )
+    claimed = list(connection.scalars(query))
+    connection.execute(
+        update(run_members)
+        .where(run_members.c.run_id == run_id, run_members.c.influencer_id.in_(claimed))
+        .values(
+            state=MemberState.IN_FLIGHT,
+            attempts=run_members.c.attempts + 1,
+            touched_at=_now(),
+        )
+    )
+    return claimed
+
+
+def touch_member(connection: Connection, run_id: int, influencer_id: int) -> None:
+    """Note that work on a member goes on, so that the sweeper lets it be."""
+    connection.execute(
+        update(run_members)
+        .where(
+            run_members.c.run_id == run_id,
+            run_members.c.influencer_id == influencer_id,
+            run_members.c.state == MemberState.IN_FLIGHT,
+        )
+        .values(touched_at=_now())
+    )
+
+
+def finish_members(connection: Connection, run_id: int, influencer_ids: Collection[int]) -> None:
+    """Note that members have their verdict."""
+    connection.execute(
+        update(run_members)
+        .where(run_members.c.run_id == run_id, run_members.c.influencer_id.in_(influencer_ids))
+        .values(state=MemberState.DONE, problem=None, touched_at=_now())
+    )
+
+
+def note_problem(connection: Connection, run_id: int, influencer_id: int, problem: str) -> None:
+    """Keep beside a member why its last attempt did not end."""
+    connection.execute(
+        update(run_members)
+        .where(run_members.c.run_id == run_id, run_members.c.influencer_id == influencer_id)
+        .values(problem=problem[:1000])
+    )
+
+
+def recall_overdue(
+    connection: Connection, run_id: int, *, timeout_s: float, max_attempts: int
+) -> tuple[int, int]:
+    """Put members back in line that nothing was heard of; give up those tried too often.
+
+    Returns how many were put back and how many were given up.
+    """
+    overdue = (
+        run_members.c.run_id == run_id,
+        run_members.c.state == MemberState.IN_FLIGHT,
+        run_members.c.touched_at < _now() - timedelta(seconds=timeout_s),
+    )
+    lost = "No worker finished this account in time; see the workers' logs."
+    dead = connection.execute(
+        update(run_members)
+        .where(*overdue, run_members.c.attempts >= max_attempts)
+        .values(
+            state=MemberState.DEAD,
+            touched_at=_now(),
+            problem=func.coalesce(run_members.c.problem, lost),
+        )
+    ).rowcount
+    again = connection.execute(
+        update(run_members).where(*overdue).values(state=MemberState.PENDING, touched_at=_now())
+    ).rowcount
+    return again, dead
+
+
+def members_in_flight(connection: Connection, run_id: int, *, first: int, last: int) -> list[int]:
+    """Return the accounts of a range of ids that are in flight in a run."""
+    query = select(run_members.c.influencer_id).where(
+        run_members.c.run_id == run_id,
+        run_members.c.state == MemberState.IN_FLIGHT,
+        run_members.c.influencer_id.between(first, last),
+    )
+    return list(connection.scalars(query))
+
+
+def dead_members(connection: Connection, run_id: int) -> list[tuple[str, str]]:
+    """Return the accounts that a run gave up, each with the reason."""
+    query = (
+        select(influencers.c.username, run_members.c.problem)
+        .join(influencers, influencers.c.id == run_members.c.influencer_id)
+        .where(run_members.c.run_id == run_id, run_members.c.state == MemberState.DEAD)
+        .order_by(influencers.c.username)
+    )
+    return [(username, problem or "") for username, problem in connection.execute(query).tuples()]
+
+
+def _run(row: Row[Any]) -> Run:
+    return Run(
+        id=row.id,
+        kind=RunKind(row.kind),
+        state=RunState(row.state),
+        generation=row.generation,
+        bundle_id=row.bundle_id,
+        params=row.params,
+        error=row.error,
+        created_at=row.created_at,
+        finished_at=row.finished_at,
+    )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

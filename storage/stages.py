@@ -1,0 +1,135 @@
+"""Stages of a training run: what is done, who holds the one that runs, what it left behind."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, or_, select, update
+
+from schemas.base import Frozen
+from storage.database import insert_or_update
+from storage.tables import run_stages
+
+PENDING = "pending"
+RUNNING = "running"
+DONE = "done"
+
+
+class Stage(Frozen):
+    """One stage as stored; ``output`` is what later stages need of it."""
+
+    stage: str
+    state: str
+    done: int
+    total: int
+    attempts: int
+    lease_until: datetime | None
+    output: dict[str, Any] | None
+
+    @property
+    def held(self) -> bool:
+        """Whether a worker that is alive works on it, or a message for it is on its way."""
+        return self.lease_until is not None and self.lease_until > datetime.now(UTC)
+
+
+def add_stages(connection: Connection, run_id: int, names: tuple[str, ...]) -> None:
+    """Record the stages of a run; known ones stay as they are."""
+    rows = [
+        {"run_id": run_id, "stage": name, "state": PENDING, "done": 0, "total": 0, "attempts": 0}
+        for name in names
+    ]
+    insert_or_update(connection, run_stages, rows, key=["run_id", "stage"])
+
+
+def read_stages(connection: Connection, run_id: int) -> dict[str, Stage]:
+    """Return the stages of a run by name."""
+    query = select(run_stages).where(run_stages.c.run_id == run_id)
+    return {
+        row.stage: Stage(
+            stage=row.stage,
+            state=row.state,
+            done=row.done,
+            total=row.total,
+            attempts=row.attempts,
+            lease_until=row.lease_until,
+            output=row.output,
+        )
+        for row in connection.execute(query)
+    }
+
+
+def take_lease(
+    connection: Connection, run_id: int, stage: str, *, holder: str, lease_s: float
+) -> bool:
+    """Hold an unfinished stage for a while; False if somebody else holds it."""
+    now = datetime.now(UTC)
+    columns = run_stages.c
+    result = connection.execute(
+        update(run_stages)
+        .where(
+            columns.run_id == run_id,
+            columns.stage == stage,
+            columns.state != DONE,
+            or_(
+                columns.lease_until.is_(None),
+                columns.lease_until <= now,
+                columns.lease_holder == holder,
+                # Only promised to a message that is on its way, which this may be.
+                columns.state == PENDING,
+            ),
+        )
+        .values(
+            state=RUNNING,
+            lease_holder=holder,
+            lease_until=now + timedelta(seconds=lease_s),
+        )
+    )
+    return result.rowcount == 1
+
+
+def promise_lease(connection: Connection, run_id: int, stage: str, *, lease_s: float) -> None:
+    """Note that a message for a stage was sent: nobody sends another for a while."""
+    connection.execute(
+        update(run_stages)
+        .where(run_stages.c.run_id == run_id, run_stages.c.stage == stage)
+        .values(
+            state=PENDING,
+            attempts=run_stages.c.attempts + 1,
+            lease_holder=None,
+            lease_until=datetime.now(UTC) + timedelta(seconds=lease_s),
+        )
+    )
+
+
+def keep_lease(
+    connection: Connection,
+    run_id: int,
+    stage: str,
+    *,
+    lease_s: float,
+    done: int | None = None,
+    total: int | None = None,
+) -> None:
+    """Say that a stage goes on, and how far it is."""
+    values: dict[str, Any] = {"lease_until": datetime.now(UTC) + timedelta(seconds=lease_s)}
+    if done is not None:
+        values["done"] = done
+    if total is not None:
+        values["total"] = total
+    connection.execute(
+        update(run_stages)
+        .where(
+            run_stages.c.run_id == run_id, run_stages.c.stage == stage, run_stages.c.state != DONE
+        )
+        .values(values)
+    )
+
+
+def finish_stage(
+    connection: Connection, run_id: int, stage: str, *, output: dict[str, Any]
+) -> None:
+    """Note that a stage is done and what it left behind."""
+    connection.execute(
+        update(run_stages)
+        .where(run_stages.c.run_id == run_id, run_stages.c.stage == stage)
+        .values(state=DONE, output=output, lease_until=None, lease_holder=None)
+    )

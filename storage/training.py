@@ -1,0 +1,102 @@
+"""What models are trained on: labelled photos by source and split."""
+
+from collections.abc import Collection, Iterator, Sequence
+
+from sqlalchemy import ColumnElement, Connection, func, select
+
+from schemas.base import Frozen
+from storage.database import insert_or_update
+from storage.tables import training_examples
+
+TRAIN = "train"
+"""The only split that is ever trained on."""
+
+
+class Example(Frozen):
+    """A stored training example; ``id`` orders examples by when they came."""
+
+    id: int
+    photo_sha256: str
+    category: str
+    source: str
+    caption: str
+
+
+class NewExample(Frozen):
+    """A labelled photo ready to be stored."""
+
+    source: str
+    photo_sha256: str
+    category: str
+    split: str
+    caption: str
+
+
+def add_examples(connection: Connection, examples: Sequence[NewExample]) -> None:
+    """Record labelled photos; the newest split and caption of a known one count."""
+    unique = {
+        (example.source, example.photo_sha256, example.category): example.model_dump()
+        for example in examples
+    }
+    insert_or_update(
+        connection,
+        training_examples,
+        list(unique.values()),
+        key=["source", "photo_sha256", "category"],
+        update=["split", "caption"],
+    )
+
+
+def newest_example(connection: Connection) -> int:
+    """Return the id of the newest example, 0 if there is none: a snapshot ends there."""
+    return connection.scalar(select(func.max(training_examples.c.id))) or 0
+
+
+def count_examples(
+    connection: Connection, categories: Collection[str], *, until: int
+) -> dict[str, int]:
+    """Return how many examples of the split ``train`` each category has up to an id."""
+    query = (
+        select(training_examples.c.category, func.count())
+        .where(*_trainable(categories, until))
+        .group_by(training_examples.c.category)
+    )
+    found: dict[str, int] = dict(connection.execute(query).tuples().all())
+    return {category: found.get(category, 0) for category in categories}
+
+
+def read_examples(
+    connection: Connection, categories: Collection[str], *, until: int
+) -> list[Example]:
+    """Return the examples of the split ``train`` up to an id, in the order of their ids."""
+    columns = training_examples.c
+    query = (
+        select(columns.id, columns.photo_sha256, columns.category, columns.source, columns.caption)
+        .where(*_trainable(categories, until))
+        .order_by(columns.id)
+    )
+    return [
+        Example(
+            id=row.id,
+            photo_sha256=row.photo_sha256,
+            category=row.category,
+            source=row.source,
+            caption=row.caption,
+        )
+        for row in connection.execute(query)
+    ]
+
+
+def training_captions(
+    connection: Connection, categories: Collection[str], *, until: int
+) -> Iterator[str]:
+    """Return the captions of the examples that ``read_examples`` would return."""
+    query = select(training_examples.c.caption).where(
+        *_trainable(categories, until), training_examples.c.caption != ""
+    )
+    yield from connection.scalars(query)
+
+
+def _trainable(categories: Collection[str], until: int) -> tuple[ColumnElement[bool], ...]:
+    columns = training_examples.c
+    return (columns.split == TRAIN, columns.category.in_(categories), columns.id <= until)

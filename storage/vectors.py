@@ -1,0 +1,114 @@
+"""Vectors of photos and captions, computed once per content and model."""
+
+from collections.abc import Collection, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, select
+
+from schemas.base import Frozen
+from storage.database import ROWS_PER_STATEMENT, insert_or_update
+from storage.tables import image_vectors, text_vectors
+
+Vector = NDArray[np.float32]
+_STORED = np.dtype("<f2")
+
+
+class Unusable(Frozen):
+    """Why something has no vector."""
+
+    problem: str
+
+
+def save_image_vectors(
+    connection: Connection, backbone: str, vectors: Mapping[str, Vector | Unusable]
+) -> None:
+    """Keep the vectors (float32, (d,)) of photos by content hash, or why there is none."""
+    rows = [
+        {
+            "photo_sha256": sha256,
+            "backbone": backbone,
+            "vector": None if isinstance(vector, Unusable) else pack(vector),
+            "problem": vector.problem if isinstance(vector, Unusable) else None,
+        }
+        for sha256, vector in vectors.items()
+    ]
+    insert_or_update(connection, image_vectors, rows, key=["photo_sha256", "backbone"])
+
+
+def read_image_vectors(
+    connection: Connection, backbone: str, photos: Collection[str]
+) -> dict[str, Vector | Unusable]:
+    """Return what is known of some photos; those never tried are absent."""
+    found: dict[str, Vector | Unusable] = {}
+    for part in _parts(photos):
+        query = select(
+            image_vectors.c.photo_sha256, image_vectors.c.vector, image_vectors.c.problem
+        ).where(image_vectors.c.backbone == backbone, image_vectors.c.photo_sha256.in_(part))
+        for row in connection.execute(query):
+            found[row.photo_sha256] = (
+                Unusable(problem=row.problem) if row.vector is None else unpack(row.vector)
+            )
+    return found
+
+
+def known_image_vectors(connection: Connection, backbone: str, photos: Collection[str]) -> set[str]:
+    """Return which of some photos have been tried already."""
+    found: set[str] = set()
+    for part in _parts(photos):
+        query = select(image_vectors.c.photo_sha256).where(
+            image_vectors.c.backbone == backbone, image_vectors.c.photo_sha256.in_(part)
+        )
+        found.update(connection.scalars(query))
+    return found
+
+
+def save_text_vectors(
+    connection: Connection, text_model: str, vectors: Mapping[str, Vector | None]
+) -> None:
+    """Keep the vectors of captions by the hash of their cleaned text; None: no known word."""
+    rows = [
+        {
+            "caption_sha256": sha256,
+            "text_model": text_model,
+            "vector": None if vector is None else pack(vector),
+        }
+        for sha256, vector in vectors.items()
+    ]
+    insert_or_update(connection, text_vectors, rows, key=["caption_sha256", "text_model"])
+
+
+def read_text_vectors(
+    connection: Connection, text_model: str, captions: Collection[str]
+) -> dict[str, Vector | None]:
+    """Return what is known of some captions; those never tried are absent."""
+    found: dict[str, Vector | None] = {}
+    for part in _parts(captions):
+        query = select(text_vectors.c.caption_sha256, text_vectors.c.vector).where(
+            text_vectors.c.text_model == text_model, text_vectors.c.caption_sha256.in_(part)
+        )
+        for row in connection.execute(query):
+            found[row.caption_sha256] = None if row.vector is None else unpack(row.vector)
+    return found
+
+
+def pack(vector: Vector) -> bytes:
+    """Turn a vector into bytes: half precision costs a cosine of 1e-7 and halves the store.
+
+    Values beyond float16's range are brought to its edge.
+    """
+    edge = float(np.finfo(_STORED).max)
+    return np.clip(vector, -edge, edge).astype(_STORED).tobytes()
+
+
+def unpack(data: bytes) -> Vector:
+    """Turn bytes from ``pack`` into a float32 vector."""
+    return np.frombuffer(data, _STORED).astype(np.float32)
+
+
+def _parts(keys: Collection[str]) -> list[list[str]]:
+    listed = sorted(set(keys))
+    return [
+        listed[start : start + ROWS_PER_STATEMENT]
+        for start in range(0, len(listed), ROWS_PER_STATEMENT)
+    ]

@@ -1,0 +1,127 @@
+"""Outcomes of posts and verdicts of accounts."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Connection, Row, and_, func, select
+
+from schemas.verdicts import PostOutcome, StoredVerdict, Verdict
+from storage.database import insert_or_update
+from storage.tables import influencers, outcomes, verdicts
+
+
+def save_outcomes(
+    connection: Connection, bundle_id: str, method: str, results: Sequence[PostOutcome]
+) -> None:
+    """Keep what one method of a bundle says of posts; said again, the newest counts."""
+    insert_or_update(
+        connection,
+        outcomes,
+        [
+            {
+                "post_id": result.post_id,
+                "bundle_id": bundle_id,
+                "method": method,
+                "halves": result.halves,
+                "category": result.category,
+                "probabilities": np.asarray(result.probabilities, "<f4").tobytes(),
+            }
+            for result in results
+        ],
+        key=["post_id", "bundle_id", "method"],
+        update=["halves", "category", "probabilities"],
+    )
+
+
+def read_outcomes(
+    connection: Connection, bundle_id: str, post_ids: Collection[int]
+) -> dict[tuple[int, str], PostOutcome]:
+    """Return what a bundle says of posts, by post and method."""
+    query = select(outcomes).where(
+        outcomes.c.bundle_id == bundle_id, outcomes.c.post_id.in_(post_ids)
+    )
+    return {
+        (row.post_id, row.method): PostOutcome(
+            post_id=row.post_id,
+            halves=row.halves,
+            category=row.category,
+            probabilities=tuple(np.frombuffer(row.probabilities, "<f4").tolist()),
+        )
+        for row in connection.execute(query)
+    }
+
+
+def save_verdicts(
+    connection: Connection,
+    *,
+    bundle_id: str,
+    run_id: int,
+    concluded: Mapping[int, Sequence[Verdict]],
+) -> None:
+    """Keep the verdicts of accounts by their id; concluded again, the newest counts."""
+    now = datetime.now(UTC)
+    insert_or_update(
+        connection,
+        verdicts,
+        [
+            {
+                "influencer_id": influencer_id,
+                "bundle_id": bundle_id,
+                "run_id": run_id,
+                "verdicts": [verdict.model_dump(mode="json") for verdict in found],
+                "concluded_at": now,
+            }
+            for influencer_id, found in concluded.items()
+        ],
+        key=["influencer_id", "bundle_id", "run_id"],
+        update=["verdicts", "concluded_at"],
+    )
+
+
+def newest_verdicts(
+    connection: Connection, influencer_ids: Collection[int] | None = None
+) -> list[StoredVerdict]:
+    """Return the verdict in force of each account that has one, by username."""
+    newest = select(verdicts.c.influencer_id, func.max(verdicts.c.run_id).label("run_id")).group_by(
+        verdicts.c.influencer_id
+    )
+    if influencer_ids is not None:
+        newest = newest.where(verdicts.c.influencer_id.in_(influencer_ids))
+    last = newest.subquery()
+    query = (
+        select(verdicts, influencers.c.username)
+        .join(
+            last,
+            and_(
+                last.c.influencer_id == verdicts.c.influencer_id,
+                last.c.run_id == verdicts.c.run_id,
+            ),
+        )
+        .join(influencers, influencers.c.id == verdicts.c.influencer_id)
+        .order_by(influencers.c.username)
+    )
+    return [_verdict(row) for row in connection.execute(query)]
+
+
+def run_verdicts(connection: Connection, run_id: int) -> list[StoredVerdict]:
+    """Return the verdicts of one run, by username."""
+    query = (
+        select(verdicts, influencers.c.username)
+        .join(influencers, influencers.c.id == verdicts.c.influencer_id)
+        .where(verdicts.c.run_id == run_id)
+        .order_by(influencers.c.username)
+    )
+    return [_verdict(row) for row in connection.execute(query)]
+
+
+def _verdict(row: Row[Any]) -> StoredVerdict:
+    return StoredVerdict(
+        username=row.username,
+        influencer_id=row.influencer_id,
+        bundle_id=row.bundle_id,
+        run_id=row.run_id,
+        concluded_at=row.concluded_at,
+        verdicts=tuple(Verdict.model_validate(found) for found in row.verdicts),
+    )
