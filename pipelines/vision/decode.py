@@ -1,0 +1,260 @@
+"""From a photo's bytes to the backbone's input, or to the reason why it cannot be one."""
+
+import io
+import struct
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+from pydantic import Field
+
+from pipelines.vision.signatures import (
+    is_cut_short,
+    is_unsupported_image,
+    sniff_format,
+    webp_size,
+)
+from schemas.base import Frozen
+from schemas.errors import PhotoError
+
+MIN_SIDE = 8
+"""Photos with a shorter side, in pixels, are tracking pixels and spacers, not photos."""
+
+# Imported by hand: Image.open would import every plugin it has on the first WebP.
+_PLUGINS = (
+    JpegImageFile.format,
+    PngImageFile.format,
+    WebPImageFile.format,
+    GifImageFile.format,
+    BmpImageFile.format,
+    TiffImageFile.format,
+)
+_MODES_8_BIT = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr")
+_MODES_16_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
+_RESAMPLING = {
+    "bicubic": Image.Resampling.BICUBIC,
+    "bilinear": Image.Resampling.BILINEAR,
+}
+_ORIENTATION_TAG = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_FIRST_SIDEWAYS = 5  # EXIF orientations from here on swap width and height
+_TILE_WIDTH_TAG, _TILE_LENGTH_TAG = 322, 323
+
+# Pillow's own limit is one number for the whole process; ours is an argument, checked per photo.
+Image.MAX_IMAGE_PIXELS = None
+# Remarks about odd metadata, one a photo; catch_warnings around a call would race with threads.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+class PhotoLimits(Frozen):
+    """What a photo may cost: file size in bytes and picture size in pixels."""
+
+    max_bytes: int = Field(ge=1)
+    max_pixels: int = Field(ge=1)
+
+
+class PhotoTransform(Frozen):
+    """How a photo becomes a backbone's input.
+
+    The short side is resized to ``round(size / crop)`` pixels and the central ``size`` x ``size``
+    pixels are kept. ``mean`` and ``std`` are those of RGB values scaled to 0..1; the backbone
+    applies them.
+    """
+
+    size: int = Field(224, ge=1)
+    crop: float = Field(0.875, gt=0, le=1)
+    interpolation: Literal["bicubic", "bilinear"] = "bicubic"
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+class PhotoInfo(Frozen):
+    """What a photo is: pixels as seen once rotated upright, and a format slug such as ``jpeg``."""
+
+    width: int
+    height: int
+    format: str
+
+
+def inspect_photo(data: bytes, limits: PhotoLimits) -> PhotoInfo:
+    """Check that a photo decodes to its very end, so that later steps can rely on it.
+
+    A JPEG is decoded at an eighth of its size: every byte is still read, most of the inverse
+    DCT is saved.
+
+    Raises:
+        PhotoError: the photo cannot be used; ``reason`` says why.
+    """
+    with _open_photo(data, limits) as photo:
+        width, height = photo.size
+        if isinstance(photo, JpegImageFile):
+            photo.draft(None, (max(width // 8, 1), max(height // 8, 1)))
+        photo.load()
+        if _orientation(photo) >= _FIRST_SIDEWAYS:
+            width, height = height, width
+        # Pillow has a name of its own for JPEGs with more than one picture.
+        name = "jpeg" if isinstance(photo, JpegImageFile) else str(photo.format).lower()
+        return PhotoInfo(width=width, height=height, format=name)
+
+
+def decode_photo(data: bytes, transform: PhotoTransform, limits: PhotoLimits) -> NDArray[np.uint8]:
+    """Decode a photo into a backbone's input: ``(size, size, 3) uint8``, RGB, upright.
+
+    Transparent parts become white, an animation its first frame.
+
+    Raises:
+        PhotoError: the photo cannot be used; ``reason`` says why.
+    """
+    with _open_photo(data, limits) as photo:
+        photo.load()
+        upright = _UPRIGHT.get(_orientation(photo))
+        image = _to_rgb(photo)
+        if upright is not None:
+            image = image.transpose(upright)
+        return np.array(_resize_and_crop(image, transform), dtype=np.uint8)
+
+
+@contextmanager
+def _open_photo(data: bytes, limits: PhotoLimits) -> Iterator[ImageFile]:
+    """Open a photo whose header is within the limits; turn whatever goes wrong into PhotoError."""
+    _check_bytes(data, limits)
+    try:
+        with Image.open(io.BytesIO(data), formats=_PLUGINS) as photo:
+            _check_header(photo, limits)
+            yield photo
+    except PhotoError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise PhotoError("too-many-pixels", f"The photo has too many pixels: {error}") from error
+    except Exception as error:
+        # Decoders fail on hostile bytes with any exception at all, from KeyError to RuntimeError.
+        raise _explain(data, error) from error
+
+
+def _check_bytes(data: bytes, limits: PhotoLimits) -> None:
+    """Refuse what need not even be opened."""
+    if not data:
+        raise PhotoError("empty", "The file is empty: fetch or copy it again.")
+    if len(data) > limits.max_bytes:
+        raise PhotoError(
+            "too-many-bytes",
+            f"The file has {len(data):,} bytes; AFIN_MAX_PHOTO_BYTES allows {limits.max_bytes:,}.",
+        )
+    if sniff_format(data) == "webp":
+        # WebP's decoder allocates its canvas when it is opened.
+        _check_pixels(*webp_size(data), limits)
+
+
+def _check_header(photo: ImageFile, limits: PhotoLimits) -> None:
+    """Refuse by the header alone, before any pixel is decoded."""
+    width, height = photo.size
+    _check_pixels(width, height, limits)
+    if isinstance(photo, TiffImageFile):
+        # A small picture may claim to be stored in huge tiles, which are allocated whole.
+        tags = photo.tag_v2
+        _check_pixels(tags.get(_TILE_WIDTH_TAG, 0), tags.get(_TILE_LENGTH_TAG, 0), limits)
+    if min(width, height) < MIN_SIDE:
+        raise PhotoError(
+            "too-small", f"The photo is {width} x {height} pixels; {MIN_SIDE} a side are needed."
+        )
+    if photo.mode not in _MODES_8_BIT + _MODES_16_BIT:
+        raise PhotoError(
+            "unsupported-format",
+            f"Photos with samples of kind {photo.mode} cannot be shown: save it with 8 bits.",
+        )
+
+
+def _check_pixels(width: int, height: int, limits: PhotoLimits) -> None:
+    if width * height > limits.max_pixels:
+        raise PhotoError(
+            "too-many-pixels",
+            f"The photo claims {width} x {height} pixels; AFIN_MAX_PHOTO_PIXELS allows "
+            f"{limits.max_pixels:,}.",
+        )
+
+
+def _explain(data: bytes, error: Exception) -> PhotoError:
+    """Say why bytes could not be decoded, from what they look like and the decoder's words."""
+    if sniff_format(data) is None:
+        if is_unsupported_image(data):
+            return PhotoError(
+                "unsupported-format", "Save the photo as JPEG, PNG, WebP, GIF, BMP or TIFF."
+            )
+        return PhotoError("not-an-image", "The file does not hold a photo: fetch it again.")
+    if is_cut_short(data) or "truncated" in str(error):
+        return PhotoError("truncated", "The photo's end is missing: fetch or copy it again.")
+    return PhotoError("broken", f"The photo cannot be decoded ({error}): fetch or copy it again.")
+
+
+def _orientation(photo: ImageFile) -> int:
+    """Read the EXIF orientation, 1 (upright) where there is none or it is unreadable.
+
+    To be called after ``load``: TIFF is turned upright, and its tag dropped, while loading.
+    """
+    try:
+        value = photo.getexif().get(_ORIENTATION_TAG, 1)
+    except (OSError, SyntaxError, ValueError, TypeError, LookupError, struct.error):
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= max(_UPRIGHT) else 1
+
+
+def _to_rgb(photo: ImageFile) -> Image.Image:
+    """Bring any supported mode to RGB, on white where it is transparent."""
+    if photo.mode in _MODES_16_BIT:
+        return _from_16_bit(photo)
+    if photo.has_transparency_data:
+        rgba = photo.convert("RGBA")
+        canvas = Image.new("RGB", rgba.size, "white")
+        canvas.paste(rgba, mask=rgba)
+        return canvas
+    return photo.convert("RGB")
+
+
+def _from_16_bit(photo: ImageFile) -> Image.Image:
+    """Keep the high byte of 16-bit grey, as libpng does for 16-bit colour; Pillow would clip."""
+    samples = np.asarray(photo).astype(np.uint16)
+    grey = (samples >> 8).astype(np.uint8)
+    transparent = photo.info.get("transparency")
+    if isinstance(transparent, int):
+        grey[samples == transparent] = 255
+    return Image.fromarray(grey).convert("RGB")
+
+
+def _resize_and_crop(image: Image.Image, transform: PhotoTransform) -> Image.Image:
+    """Resize the short side and crop the centre, in one go.
+
+    Resampling only what the crop keeps gives the pixels of doing one after the other, but for the
+    rounding between Pillow's two passes, whose order it picks by cost. It is cheaper: without end
+    so for a panorama, whose resized long side would not fit into memory.
+    """
+    width, height = image.size
+    size, side = transform.size, round(transform.size / transform.crop)
+    wide = side if width <= height else int(side * width / height)
+    high = side if height <= width else int(side * height / width)
+    left, top = round((wide - size) / 2), round((high - size) / 2)
+    box = (
+        left * width / wide,
+        top * height / high,
+        min((left + size) * width / wide, width),
+        min((top + size) * height / high, height),
+    )
+    return image.resize((size, size), _RESAMPLING[transform.interpolation], box=box)
