@@ -1,0 +1,21 @@
+"""The guarded fetch core under every crawler: what may be asked, how politely, and how much."""
+
+from pipelines.sources.http.addresses import redact
+from pipelines.sources.http.answers import Fetched
+from pipelines.sources.http.body import is_placeholder
+from pipelines.sources.http.failures import PassingError, ThrottledError
+from pipelines.sources.http.hosts import HostStats
+from pipelines.sources.http.policy import FetchPolicy
+from pipelines.sources.http.session import Fetcher, Kind
+
+__all__ = [
+    "FetchPolicy",
+    "Fetched",
+    "Fetcher",
+    "HostStats",
+    "Kind",
+    "PassingError",
+    "ThrottledError",
+    "is_placeholder",
+    "redact",
+]
