@@ -1,0 +1,1 @@
+"""Tests of where photos, posts and accounts come from."""
