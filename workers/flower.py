@@ -1,0 +1,40 @@
+"""Flower: the pages that show workers, queues and tasks."""
+
+import os
+
+from schemas.errors import UsageError
+from schemas.settings import Settings
+from workers.processes import free_port
+
+FLOWER = "flower"
+LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+
+
+def flower_url(settings: Settings, port: int) -> str:
+    """Return where Flower's pages are."""
+    return f"http://{settings.flower_address}:{port}"
+
+
+def run_flower(settings: Settings) -> int:
+    """Serve Flower, read-only, until asked to stop.
+
+    Raises:
+        UsageError: it would be open to the network without a password.
+        BrokerError: no broker is named and the embedded one does not run.
+    """
+    auth = settings.flower_auth
+    if auth is None and settings.flower_address not in LOOPBACK:
+        raise UsageError(
+            "Flower would be open to the network: set AFIN_FLOWER_AUTH=user:password, or leave "
+            "AFIN_FLOWER_ADDRESS at 127.0.0.1."
+        )
+    from tasks.app import app, require_broker
+
+    require_broker(settings)
+    if auth is not None:
+        # By environment: arguments are shown to everybody by ps.
+        os.environ["FLOWER_BASIC_AUTH"] = auth.get_secret_value()
+    port = settings.flower_port or free_port()
+    options = [f"--address={settings.flower_address}", f"--port={port}", "--read-only"]
+    app.start(argv=["--quiet", "flower", *options])
+    return 0
