@@ -244,6 +244,14 @@ def usernames(connection: Connection, influencer_ids: Collection[int]) -> dict[i
     return {row.id: row.username for row in connection.execute(query)}
 
 
+def captions_of_account(connection: Connection, influencer_id: int) -> dict[str, str]:
+    """Return the captions of an account's posts by the hash of their cleaned text."""
+    query = select(posts.c.caption_sha256, posts.c.caption).where(
+        posts.c.influencer_id == influencer_id, posts.c.caption_sha256.is_not(None)
+    )
+    return dict(connection.execute(query).all())
+
+
 def all_captions(connection: Connection, *, limit: int) -> Iterator[str]:
     """Return the captions of posts, newest first; unlabelled, they may train a text model."""
     query = (

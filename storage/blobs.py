@@ -8,7 +8,7 @@ from typing import Any
 
 import fsspec
 
-from schemas.errors import BlobError
+from schemas.errors import BlobError, LostBlobError
 
 
 class BlobStore:
@@ -49,7 +49,8 @@ class BlobStore:
         """Return a photo's bytes.
 
         Raises:
-            BlobError: the store cannot be reached or has lost the photo.
+            LostBlobError: the store no longer has the photo.
+            BlobError: the store cannot be reached.
         """
         return self.read(_photo_key(sha256))
 
@@ -73,7 +74,7 @@ class BlobStore:
         try:
             data: bytes = self._fs.cat_file(self._path(key))
         except FileNotFoundError:
-            raise BlobError(
+            raise LostBlobError(
                 f"The blob store has lost {key}: restore it from a backup, or import it again."
             ) from None
         except OSError as error:
@@ -120,10 +121,11 @@ class BlobStore:
         """Return a folder of the store as a path on this machine, copied if it is remote.
 
         Raises:
-            BlobError: there is no such folder, or the store cannot be reached.
+            LostBlobError: there is no such folder.
+            BlobError: the store cannot be reached.
         """
         if not self.exists(f"{key}/manifest.json"):
-            raise BlobError(f"The blob store has no {key}: it was deleted, or never published.")
+            raise LostBlobError(f"The blob store has no {key}: it was deleted, or never published.")
         if self.local:
             return Path(self._path(key))
         target = self._cache_dir / key

@@ -38,7 +38,7 @@ def read_truth(connection: Connection, kind: LabelKind) -> dict[str, set[str]]:
         truth_labels.c.kind == kind
     )
     truth: dict[str, set[str]] = {}
-    for target, categories in connection.execute(query).tuples():
+    for target, categories in connection.execute(query):
         named = set(categories)
         truth[target] = truth[target] & named if target in truth else named
     return truth

@@ -36,12 +36,16 @@ def add_photos(connection: Connection, rows: Sequence[PhotoRow]) -> None:
     insert_or_update(connection, photos, list(unique.values()), key=["sha256"])
 
 
-def pending_photos(connection: Connection, post_ids: Collection[int]) -> list[PendingPhoto]:
-    """Return the photos of some posts that still have to be fetched."""
+def pending_photos(
+    connection: Connection, influencer_id: int, *, first: int, last: int
+) -> list[PendingPhoto]:
+    """Return the photos still to be fetched of an account's posts in a range of post ids."""
     query = (
         select(post_photos.c.post_id, post_photos.c.position, post_photos.c.url)
+        .join(posts, posts.c.id == post_photos.c.post_id)
         .where(
-            post_photos.c.post_id.in_(post_ids),
+            posts.c.influencer_id == influencer_id,
+            posts.c.id.between(first, last),
             post_photos.c.url.is_not(None),
             post_photos.c.photo_sha256.is_(None),
             post_photos.c.problem.is_(None),
@@ -90,5 +94,21 @@ def photos_of_account(connection: Connection, influencer_id: int) -> set[str]:
         select(post_photos.c.photo_sha256)
         .join(posts, posts.c.id == post_photos.c.post_id)
         .where(posts.c.influencer_id == influencer_id, post_photos.c.photo_sha256.is_not(None))
+    )
+    return set(connection.scalars(query))
+
+
+def photos_of_posts(
+    connection: Connection, influencer_id: int, *, first: int, last: int
+) -> set[str]:
+    """Return the content hashes of the photos of an account's posts in a range of post ids."""
+    query = (
+        select(post_photos.c.photo_sha256)
+        .join(posts, posts.c.id == post_photos.c.post_id)
+        .where(
+            posts.c.influencer_id == influencer_id,
+            posts.c.id.between(first, last),
+            post_photos.c.photo_sha256.is_not(None),
+        )
     )
     return set(connection.scalars(query))

@@ -4,12 +4,18 @@ from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, literal, select, update
+from sqlalchemy import Connection, Row, func, insert, literal, or_, select, update
 
 from schemas.errors import NotFoundError
 from schemas.runs import MemberState, Progress, Run, RunKind, RunState
 from storage.database import insert_or_update
 from storage.tables import influencers, run_members, runs
+
+PATIENCE = 10
+"""How much longer a silent member is waited for while the rest of its run moves."""
+
+HASTE = 6
+"""How much sooner a member is tried again whose attempt is known to have failed."""
 
 
 def create_run(
@@ -57,7 +63,8 @@ def add_every_account(connection: Connection, run_id: int) -> int:
         literal(_now(), type_=run_members.c.touched_at.type),
     )
     columns = ["run_id", "influencer_id", "state", "attempts", "touched_at"]
-    return connection.execute(insert(run_members).from_select(columns, chosen)).rowcount
+    connection.execute(insert(run_members).from_select(columns, chosen))
+    return sum(count_members(connection, run_id).values())
 
 
 def read_run(connection: Connection, run_id: int) -> Run:
@@ -114,7 +121,7 @@ def count_members(connection: Connection, run_id: int) -> dict[MemberState, int]
         .where(run_members.c.run_id == run_id)
         .group_by(run_members.c.state)
     )
-    found: dict[str, int] = dict(connection.execute(query).tuples().all())
+    found: dict[str, int] = dict(connection.execute(query).all())
     return {state: found.get(state, 0) for state in MemberState}
 
 
@@ -157,6 +164,7 @@ def claim_members(connection: Connection, run_id: int, *, window: int) -> list[i
             state=MemberState.IN_FLIGHT,
             attempts=run_members.c.attempts + 1,
             touched_at=_now(),
+            problem=None,
         )
     )
     return claimed
@@ -198,12 +206,28 @@ def recall_overdue(
 ) -> tuple[int, int]:
     """Put members back in line that nothing was heard of; give up those tried too often.
 
+    While other members of the run move, a silent one is probably just waiting its turn and gets
+    ten times as long; once nothing in the run moves, ``timeout_s`` counts; an attempt that is known
+    to have failed is repeated after a sixth of it.
+
     Returns how many were put back and how many were given up.
     """
+    newest = connection.scalar(
+        select(func.max(run_members.c.touched_at)).where(run_members.c.run_id == run_id)
+    )
+    if newest is None:
+        return 0, 0
+    stalled = newest < _now() - timedelta(seconds=timeout_s)
+    patience_s = timeout_s if stalled else timeout_s * PATIENCE
+    columns = run_members.c
     overdue = (
-        run_members.c.run_id == run_id,
-        run_members.c.state == MemberState.IN_FLIGHT,
-        run_members.c.touched_at < _now() - timedelta(seconds=timeout_s),
+        columns.run_id == run_id,
+        columns.state == MemberState.IN_FLIGHT,
+        or_(
+            columns.touched_at < _now() - timedelta(seconds=patience_s),
+            columns.problem.is_not(None)
+            & (columns.touched_at < _now() - timedelta(seconds=timeout_s / HASTE)),
+        ),
     )
     lost = "No worker finished this account in time; see the workers' logs."
     dead = connection.execute(
@@ -239,7 +263,7 @@ def dead_members(connection: Connection, run_id: int) -> list[tuple[str, str]]:
         .where(run_members.c.run_id == run_id, run_members.c.state == MemberState.DEAD)
         .order_by(influencers.c.username)
     )
-    return [(username, problem or "") for username, problem in connection.execute(query).tuples()]
+    return [(username, problem or "") for username, problem in connection.execute(query)]
 
 
 def _run(row: Row[Any]) -> Run:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, or_, select, update
+from sqlalchemy import Connection, case, or_, select, update
 
 from schemas.base import Frozen
 from storage.database import insert_or_update
@@ -24,6 +24,7 @@ class Stage(Frozen):
     attempts: int
     lease_until: datetime | None
     output: dict[str, Any] | None
+    problem: str | None
 
     @property
     def held(self) -> bool:
@@ -52,6 +53,7 @@ def read_stages(connection: Connection, run_id: int) -> dict[str, Stage]:
             attempts=row.attempts,
             lease_until=row.lease_until,
             output=row.output,
+            problem=row.problem,
         )
         for row in connection.execute(query)
     }
@@ -87,13 +89,20 @@ def take_lease(
 
 
 def promise_lease(connection: Connection, run_id: int, stage: str, *, lease_s: float) -> None:
-    """Note that a message for a stage was sent: nobody sends another for a while."""
+    """Note that a message for a stage was sent: nobody sends another for a while.
+
+    That a stage was begun and then not heard of again counts as an attempt; that a message is
+    still waiting for a worker does not.
+    """
     connection.execute(
         update(run_stages)
         .where(run_stages.c.run_id == run_id, run_stages.c.stage == stage)
         .values(
             state=PENDING,
-            attempts=run_stages.c.attempts + 1,
+            attempts=case(
+                (run_stages.c.state == RUNNING, run_stages.c.attempts + 1),
+                else_=run_stages.c.attempts,
+            ),
             lease_holder=None,
             lease_until=datetime.now(UTC) + timedelta(seconds=lease_s),
         )
@@ -124,12 +133,41 @@ def keep_lease(
     )
 
 
-def finish_stage(
-    connection: Connection, run_id: int, stage: str, *, output: dict[str, Any]
-) -> None:
-    """Note that a stage is done and what it left behind."""
+def drop_lease(connection: Connection, run_id: int, stage: str, *, problem: str) -> None:
+    """Count a failed attempt and give the stage back, so that it is tried again soon."""
     connection.execute(
         update(run_stages)
-        .where(run_stages.c.run_id == run_id, run_stages.c.stage == stage)
-        .values(state=DONE, output=output, lease_until=None, lease_holder=None)
+        .where(
+            run_stages.c.run_id == run_id, run_stages.c.stage == stage, run_stages.c.state != DONE
+        )
+        .values(
+            state=PENDING,
+            attempts=run_stages.c.attempts + 1,
+            lease_until=None,
+            lease_holder=None,
+            problem=problem[:1000],
+        )
     )
+
+
+def finish_stage(
+    connection: Connection,
+    run_id: int,
+    stage: str,
+    *,
+    output: dict[str, Any],
+    holder: str | None = None,
+) -> bool:
+    """Note that a stage is done and what it left behind.
+
+    With ``holder``, only if that one still holds it; return whether this call finished it.
+    """
+    query = update(run_stages).where(
+        run_stages.c.run_id == run_id, run_stages.c.stage == stage, run_stages.c.state != DONE
+    )
+    if holder is not None:
+        query = query.where(run_stages.c.lease_holder == holder)
+    result = connection.execute(
+        query.values(state=DONE, output=output, lease_until=None, lease_holder=None)
+    )
+    return result.rowcount == 1

@@ -231,6 +231,7 @@ run_stages = Table(
     Column("lease_until", Instant),
     Column("lease_holder", String(100)),
     Column("output", Json),
+    Column("problem", Text),
 )
 
 outcomes = Table(

@@ -2,11 +2,11 @@
 
 from collections.abc import Collection, Iterator, Sequence
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import ColumnElement, Connection, exists, func, select
 
 from schemas.base import Frozen
 from storage.database import insert_or_update
-from storage.tables import training_examples
+from storage.tables import image_vectors, training_examples
 
 TRAIN = "train"
 """The only split that is ever trained on."""
@@ -61,7 +61,7 @@ def count_examples(
         .where(*_trainable(categories, until))
         .group_by(training_examples.c.category)
     )
-    found: dict[str, int] = dict(connection.execute(query).tuples().all())
+    found: dict[str, int] = dict(connection.execute(query).all())
     return {category: found.get(category, 0) for category in categories}
 
 
@@ -100,3 +100,41 @@ def training_captions(
 def _trainable(categories: Collection[str], until: int) -> tuple[ColumnElement[bool], ...]:
     columns = training_examples.c
     return (columns.split == TRAIN, columns.category.in_(categories), columns.id <= until)
+
+
+def count_missing_vectors(
+    connection: Connection, categories: Collection[str], *, until: int, backbone: str
+) -> int:
+    """Return how many photos of the trainable examples were never tried with a backbone."""
+    tried = exists().where(
+        image_vectors.c.photo_sha256 == training_examples.c.photo_sha256,
+        image_vectors.c.backbone == backbone,
+    )
+    query = select(func.count(func.distinct(training_examples.c.photo_sha256))).where(
+        *_trainable(categories, until), ~tried
+    )
+    return connection.scalars(query).one()
+
+
+def example_ranges(
+    connection: Connection, categories: Collection[str], *, until: int, size: int
+) -> list[tuple[int, int]]:
+    """Cut the trainable examples into ranges of ids of at most ``size`` examples each."""
+    query = (
+        select(training_examples.c.id)
+        .where(*_trainable(categories, until))
+        .order_by(training_examples.c.id)
+    )
+    ids = list(connection.scalars(query))
+    parts = [ids[start : start + size] for start in range(0, len(ids), size)]
+    return [(part[0], part[-1]) for part in parts]
+
+
+def example_photos(
+    connection: Connection, categories: Collection[str], *, first: int, last: int
+) -> set[str]:
+    """Return the photos of the trainable examples in a range of ids."""
+    query = select(training_examples.c.photo_sha256).where(
+        *_trainable(categories, last), training_examples.c.id >= first
+    )
+    return set(connection.scalars(query))

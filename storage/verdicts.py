@@ -81,14 +81,19 @@ def save_verdicts(
 
 
 def newest_verdicts(
-    connection: Connection, influencer_ids: Collection[int] | None = None
+    connection: Connection,
+    influencer_ids: Collection[int] | None = None,
+    *,
+    bundle_id: str | None = None,
 ) -> list[StoredVerdict]:
-    """Return the verdict in force of each account that has one, by username."""
+    """Return the newest verdict of each account that has one (of one bundle), by username."""
     newest = select(verdicts.c.influencer_id, func.max(verdicts.c.run_id).label("run_id")).group_by(
         verdicts.c.influencer_id
     )
     if influencer_ids is not None:
         newest = newest.where(verdicts.c.influencer_id.in_(influencer_ids))
+    if bundle_id is not None:
+        newest = newest.where(verdicts.c.bundle_id == bundle_id)
     last = newest.subquery()
     query = (
         select(verdicts, influencers.c.username)
