@@ -68,4 +68,8 @@ class DatabaseError(AfinError):
 
 
 class BlobError(AfinError):
-    """The blob store cannot be reached, or a stored photo is missing from it."""
+    """The blob store cannot be reached or used."""
+
+
+class LostBlobError(BlobError):
+    """The blob store answers, but no longer has what was kept there."""

@@ -39,13 +39,16 @@ class Settings(BaseSettings):
     fetch_allow_loopback: bool = Field(
         False, description="let photos be fetched from this machine (the demo's own server)"
     )
+    fetch_honour_robots: bool = Field(
+        True, description="obey robots.txt and X-Robots-Tag: noai; turning it off is logged"
+    )
     fetch_concurrency: int = Field(64, ge=1, description="photos fetched at once by one worker")
     fetch_timeout_s: float = Field(30.0, gt=0, description="total deadline of one photo")
 
     # How work is cut up
     shard_posts: int = Field(32, ge=1, le=200, description="posts a message; 25-50 measured best")
     shard_photos: int = Field(64, ge=1, description="training photos a message")
-    run_window: int = Field(64, ge=1, description="accounts of one run in flight at once")
+    run_window: int = Field(200, ge=1, description="accounts of one run in flight at once")
     group_accounts: int = Field(50, ge=1, description="fully cached accounts concluded per message")
     batch_size: int = Field(32, ge=1, description="photos in one forward; 8-32 is enough on a CPU")
     batch_wait_ms: float = Field(20.0, ge=0, description="longest wait for a batch to fill")
@@ -56,7 +59,7 @@ class Settings(BaseSettings):
     # How certain we want to be
     sweep_s: float = Field(3.0, gt=0, description="how often the sweeper looks for lost work")
     member_timeout_s: float = Field(
-        300.0, gt=0, description="an account in flight for longer is sent out again"
+        60.0, gt=0, description="a run in which nothing moves this long sends its accounts again"
     )
     max_attempts: int = Field(5, ge=1, description="times an account is sent out before it is dead")
     train_lease_s: float = Field(

@@ -1,0 +1,176 @@
+"""The Celery application: its queues, routes and limits."""
+
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+from celery import Celery
+from kombu import Exchange, Queue
+
+from schemas.errors import BrokerError
+from schemas.settings import Settings, load_settings
+from tasks.addresses import read_broker_url
+
+EVENT_SUFFIX = ".event"
+"""Queues with this ending hold work for new accounts and are served before bulk work."""
+
+QUEUES: dict[str, tuple[str, ...]] = {
+    "scrape": ("scrape.event", "scrape"),
+    "gpu": ("gpu.event", "gpu"),
+    "train": ("train",),
+    "cpu": ("cpu.event", "cpu"),
+    "control": ("control",),
+}
+"""What each kind of worker serves, in the order it serves it."""
+
+ROUTES = {
+    "scrape.*": "scrape",
+    "images.*": "gpu",
+    "texts.*": "cpu",
+    "verdicts.*": "cpu",
+    "runs.*": "control",
+    "train.advance": "control",
+    "train.backbone": "gpu",
+    "train.vectors": "control",
+    "train.gather_vectors": "control",
+    "train.text": "cpu",
+    "train.reduce": "cpu",
+    "train.network": "train",
+    "train.bundle": "cpu",
+}
+
+VISIBILITY_TIMEOUT_S = 900
+"""Redis hands a message out again after this long unacknowledged: 5 x the longest shard."""
+
+RESULT_EXPIRES_S = 24 * 3600
+CHORD_EXPIRES_S = 7 * 24 * 3600
+"""A chord's counter must outlive the run that waits for it."""
+
+
+def broker_url(settings: Settings) -> str | None:
+    """Return the broker's address: the setting's, or that of the embedded one if it runs."""
+    if settings.broker_url is not None:
+        return settings.broker_url.get_secret_value()
+    return read_broker_url(settings.data_dir.absolute())
+
+
+def result_url(settings: Settings) -> str | None:
+    """Return where results of header tasks are counted: a Redis, by default the broker.
+
+    Raises:
+        BrokerError: the broker is no Redis and no other one is named.
+    """
+    if settings.result_url is not None:
+        return settings.result_url.get_secret_value()
+    broker = broker_url(settings)
+    if broker is None or broker.partition(":")[0] in {"redis", "rediss", "redis+socket"}:
+        return broker
+    raise BrokerError(
+        "This broker cannot gather results: name a Redis or Valkey for them in AFIN_RESULT_URL."
+    )
+
+
+def require_broker(settings: Settings) -> str:
+    """Return the broker's address.
+
+    Raises:
+        BrokerError: none is named and the embedded one does not run.
+    """
+    url = broker_url(settings)
+    if url is None:
+        raise BrokerError(
+            "No broker runs for this data folder: start 'afin up' first, or set AFIN_BROKER_URL."
+        )
+    return url
+
+
+def configure(app: Celery, settings: Settings) -> None:
+    """Give the application the addresses and limits that the settings ask for."""
+    transport: dict[str, Any] = {}
+    broker = broker_url(settings)
+    if broker is None or broker.startswith("redis"):
+        transport = {
+            "visibility_timeout": VISIBILITY_TIMEOUT_S,
+            # Lost messages are looked for this often (s) and this rarely (loops).
+            "unacked_restore_interval": 10,
+            "unacked_restore_throttle": 1,
+            # Serve the first queue named until it is empty: events before bulk work.
+            "queue_order_strategy": "priority",
+            "socket_keepalive": True,
+            "health_check_interval": 30,
+        }
+    app.conf.update(
+        # Without a broker commands refuse to send before they get here.
+        broker_url=broker or "redis://127.0.0.1:1/0",
+        result_backend=result_url(settings) or "redis://127.0.0.1:1/0",
+        broker_transport_options=transport,
+        broker_connection_retry_on_startup=True,
+        task_queues=[
+            Queue(name, Exchange("afin", type="direct"), routing_key=name)
+            for names in QUEUES.values()
+            for name in names
+        ],
+        task_default_exchange="afin",
+        task_default_queue="control",
+        task_default_routing_key="control",
+        task_create_missing_queues=False,
+        task_routes={
+            pattern: {"queue": queue, "routing_key": queue} for pattern, queue in ROUTES.items()
+        },
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        task_track_started=True,
+        task_send_sent_event=True,
+        worker_send_task_events=True,
+        worker_prefetch_multiplier=1,
+        worker_hijack_root_logger=True,
+        # Celery prints every setting at start-up otherwise, and colours a log file.
+        worker_log_color=False,
+        task_serializer="json",
+        result_serializer="json",
+        accept_content=["json"],
+        result_expires=RESULT_EXPIRES_S,
+        result_chord_ordered=True,
+        result_chord_expires=CHORD_EXPIRES_S,
+        timezone="UTC",
+        beat_schedule={
+            "sweep": {
+                "task": "runs.sweep",
+                "schedule": settings.sweep_s,
+                # A sweep nobody had time for is not owed: the next one does it all.
+                "options": {"expires": max(settings.sweep_s, 1.0)},
+            }
+        },
+        # The default keeps its state in a pickle.
+        beat_scheduler="celery.beat:Scheduler",
+        imports=(
+            "tasks.images",
+            "tasks.texts",
+            "tasks.verdicts",
+            "tasks.scrape",
+            "tasks.runs",
+            "tasks.train",
+        ),
+    )
+
+
+app = Celery("afin")
+configure(app, load_settings())
+
+
+def connect(settings: Settings) -> None:
+    """Point the application of this process at other addresses."""
+    configure(app, settings)
+    app.close()
+
+
+Params = ParamSpec("Params")
+Result = TypeVar("Result")
+
+
+def task(
+    name: str, **options: Any
+) -> Callable[[Callable[Params, Result]], Callable[Params, Result]]:
+    """Register a function as a task under a name that stays when the file moves."""
+    register: Callable[[Callable[Params, Result]], Callable[Params, Result]]
+    register = app.task(name=name, **options)
+    return register

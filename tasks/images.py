@@ -1,0 +1,175 @@
+"""Photos to vectors: shards of an account's posts, and shards of training photos."""
+
+import logging
+import time
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import Future
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.vision.decode import PhotoLimits, decode_photo
+from schemas.base import Frozen
+from schemas.bundles import BackboneRef
+from schemas.errors import LostBlobError, PhotoError
+from storage.photos import photos_of_posts
+from storage.runs import is_current, read_run, touch_member
+from storage.stages import keep_lease, read_stages
+from storage.training import example_photos
+from storage.vectors import Unusable, known_image_vectors, save_image_vectors
+from tasks.app import task
+from tasks.chords import never_failing, noting_problems
+from tasks.context import Context, Embedder, context
+
+log = logging.getLogger(__name__)
+
+SHARD_DEADLINE_S = 600.0
+"""Longest time one shard may take; threads know no time limit of Celery's."""
+
+HEARTBEAT_S = 5.0
+"""How often a shard at work says so."""
+
+
+class ShardResult(Frozen):
+    """What became of one shard: photos it named, known before, computed now, unusable."""
+
+    photos: int = 0
+    cached: int = 0
+    embedded: int = 0
+    unusable: int = 0
+
+
+@task("images.embed")
+@never_failing
+def embed(run_id: int, generation: int, influencer_id: int, first: int, last: int) -> str:
+    """Embed the photos of an account's posts with ids from ``first`` to ``last``.
+
+    What could not be done is noted on the member and found missing by the chord's body.
+    """
+    resources = context()
+    with resources.database.read() as connection:
+        run = read_run(connection, run_id)
+        if not is_current(run, generation) or run.bundle_id is None:
+            return "stale"
+        shown = photos_of_posts(connection, influencer_id, first=first, last=last)
+
+    def beat() -> None:
+        with resources.database.write() as connection:
+            touch_member(connection, run_id, influencer_id)
+
+    with noting_problems(resources, run_id, influencer_id):
+        ref = resources.bundle(run.bundle_id).manifest.backbone
+        result = embed_photos(resources, resources.embedder(ref.name, ref), shown, beat)
+        beat()
+    return _summary(result)
+
+
+@task("images.embed_examples")
+@never_failing
+def embed_examples(run_id: int, generation: int, first: int, last: int) -> str:
+    """Embed the training photos with example ids from ``first`` to ``last``."""
+    resources = context()
+    with resources.database.read() as connection:
+        run = read_run(connection, run_id)
+        if not is_current(run, generation):
+            return "stale"
+        output = read_stages(connection, run_id)["backbone"].output
+        wanted = example_photos(connection, run.params["classes"], first=first, last=last)
+    ref = BackboneRef.model_validate(output)
+
+    def beat() -> None:
+        lease_s = resources.settings.train_lease_s
+        with resources.database.write() as connection:
+            keep_lease(connection, run_id, "vectors", lease_s=lease_s)
+
+    result = embed_photos(resources, resources.embedder(ref.name, ref), wanted, beat)
+    beat()
+    return _summary(result)
+
+
+def embed_photos(
+    resources: Context, embedder: Embedder, wanted: Collection[str], beat: Callable[[], None]
+) -> ShardResult:
+    """Compute and keep the vectors of those photos that have none yet.
+
+    A photo that cannot be decoded or embedded is kept with its reason and hurts no other.
+
+    Raises:
+        BlobError: the blob store cannot be reached.
+        TimeoutError: the shard took longer than ``SHARD_DEADLINE_S``; what was computed is kept.
+    """
+    backbone = embedder.backbone
+    with resources.database.read() as connection:
+        known = known_image_vectors(connection, backbone.ref.hash, wanted)
+    missing = sorted(set(wanted) - known)
+    deadline = time.monotonic() + SHARD_DEADLINE_S
+    results: dict[str, NDArray[np.float32] | Unusable] = {}
+    try:
+        pending = _submit(resources, embedder, missing, results, beat)
+        for sha256, future in pending.items():
+            results[sha256] = _gather(future, deadline)
+    finally:
+        _keep(resources, backbone.ref.hash, results)
+    unusable = sum(isinstance(result, Unusable) for result in results.values())
+    return ShardResult(
+        photos=len(set(wanted)),
+        cached=len(known),
+        embedded=len(results) - unusable,
+        unusable=unusable,
+    )
+
+
+def _submit(
+    resources: Context,
+    embedder: Embedder,
+    missing: list[str],
+    results: dict[str, NDArray[np.float32] | Unusable],
+    beat: Callable[[], None],
+) -> dict[str, Future[NDArray[np.float32]]]:
+    """Decode photos and hand them to the batcher, which blocks while it has enough."""
+    settings = resources.settings
+    limits = PhotoLimits(max_bytes=settings.max_photo_bytes, max_pixels=settings.max_photo_pixels)
+    pending: dict[str, Future[NDArray[np.float32]]] = {}
+    heard = time.monotonic()
+    for sha256 in missing:
+        try:
+            data = resources.blobs.read_photo(sha256)
+            photo = decode_photo(data, embedder.backbone.transform, limits)
+        except PhotoError as error:
+            results[sha256] = Unusable(problem=error.reason)
+        except LostBlobError:
+            results[sha256] = Unusable(problem="lost")
+        else:
+            pending[sha256] = embedder.batcher.submit(photo)
+        if time.monotonic() - heard > HEARTBEAT_S:
+            beat()
+            heard = time.monotonic()
+    return pending
+
+
+def _gather(future: Future[NDArray[np.float32]], deadline: float) -> NDArray[np.float32] | Unusable:
+    try:
+        return future.result(timeout=max(deadline - time.monotonic(), 0.0))
+    except TimeoutError:
+        raise
+    except PhotoError as error:
+        return Unusable(problem=error.reason)
+    except RuntimeError as error:
+        log.warning("a photo could not be embedded: %s", error)
+        return Unusable(problem="not-embedded")
+
+
+def _keep(
+    resources: Context,
+    backbone: str,
+    results: Mapping[str, NDArray[np.float32] | Unusable],
+) -> None:
+    if results:
+        with resources.database.write() as connection:
+            save_image_vectors(connection, backbone, results)
+
+
+def _summary(result: ShardResult) -> str:
+    counts: dict[str, Any] = result.model_dump()
+    return " ".join(f"{name}={count}" for name, count in counts.items() if count)

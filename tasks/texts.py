@@ -1,0 +1,46 @@
+"""Captions to vectors."""
+
+from storage.accounts import captions_of_account
+from storage.runs import is_current, read_run
+from storage.vectors import read_text_vectors, save_text_vectors
+from tasks.app import task
+from tasks.chords import never_failing, noting_problems
+from tasks.context import Context, context
+
+
+@task("texts.embed")
+@never_failing
+def embed(run_id: int, generation: int, influencer_id: int) -> str:
+    """Embed the captions of an account's posts with the text model of the run's bundle.
+
+    What could not be done is noted on the member and found missing by the chord's body.
+    """
+    resources = context()
+    with resources.database.read() as connection:
+        run = read_run(connection, run_id)
+        if not is_current(run, generation) or run.bundle_id is None:
+            return "stale"
+        captions = captions_of_account(connection, influencer_id)
+    with noting_problems(resources, run_id, influencer_id):
+        count = embed_captions(resources, run.bundle_id, captions)
+    return f"captions={len(captions)} embedded={count}"
+
+
+def embed_captions(resources: Context, bundle_id: str, captions: dict[str, str]) -> int:
+    """Compute and keep the vectors of captions (by hash) that have none yet; return how many."""
+    model = resources.bundle(bundle_id).text_model
+    if model is None:
+        return 0
+    with resources.database.read() as connection:
+        known = read_text_vectors(connection, model.ref.hash, captions)
+    missing = sorted(set(captions) - set(known))
+    if not missing:
+        return 0
+    vectors, usable = model.embed([captions[sha256] for sha256 in missing])
+    rows = {
+        sha256: vector if good else None
+        for sha256, vector, good in zip(missing, vectors, usable, strict=True)
+    }
+    with resources.database.write() as connection:
+        save_text_vectors(connection, model.ref.hash, rows)
+    return len(missing)

@@ -1,0 +1,177 @@
+"""Vectors to verdicts: the body of an account's chord, and whole groups of cached accounts."""
+
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from kombu.exceptions import OperationalError
+from numpy.typing import NDArray
+
+from pipelines.bundle import Bundle
+from pipelines.verdict import PostVectors
+from schemas.runs import MemberState
+from schemas.verdicts import PostOutcome, Verdict
+from storage.accounts import PostRow, account_posts
+from storage.runs import (
+    count_members,
+    finish_members,
+    is_current,
+    members_in_flight,
+    read_run,
+)
+from storage.vectors import Unusable, read_image_vectors, read_text_vectors
+from storage.verdicts import save_outcomes, save_verdicts
+from tasks.app import app, task
+from tasks.chords import never_failing, noting_problems
+from tasks.context import Context, context
+
+log = logging.getLogger(__name__)
+
+METHOD = "nn"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The vectors of some accounts' posts; ``complete`` names the accounts that lack none."""
+
+    images: dict[str, NDArray[np.float32] | Unusable]
+    texts: dict[str, NDArray[np.float32] | None]
+    complete: frozenset[int]
+
+
+@task("verdicts.conclude")
+@never_failing
+def conclude(run_id: int, generation: int, influencer_id: int) -> str:
+    """Conclude one account from its stored vectors; ignores what the header tasks returned.
+
+    If vectors are missing, the member is left to the sweeper.
+    """
+    resources = context()
+    with noting_problems(resources, run_id, influencer_id):
+        return _conclude(resources, run_id, generation, [influencer_id])
+
+
+@task("verdicts.conclude_group")
+@never_failing
+def conclude_group(run_id: int, generation: int, first: int, last: int) -> str:
+    """Conclude every account in flight with an id from ``first`` to ``last`` that lacks nothing."""
+    resources = context()
+    with resources.database.read() as connection:
+        members = members_in_flight(connection, run_id, first=first, last=last)
+    return _conclude(resources, run_id, generation, members)
+
+
+def _conclude(
+    resources: Context, run_id: int, generation: int, influencer_ids: Sequence[int]
+) -> str:
+    with resources.database.read() as connection:
+        run = read_run(connection, run_id)
+        if not is_current(run, generation) or run.bundle_id is None:
+            return "stale"
+        accounts = account_posts(connection, influencer_ids)
+    bundle = resources.bundle(run.bundle_id)
+    evidence = gather_evidence(resources, bundle, accounts)
+    complete = {key: posts for key, posts in accounts.items() if key in evidence.complete}
+    results = judge_accounts(bundle, complete, evidence)
+    with resources.database.write() as connection:
+        if not is_current(read_run(connection, run_id), generation):
+            return "stale"
+        judged = [outcome for outcomes, _verdict in results.values() for outcome in outcomes]
+        save_outcomes(connection, run.bundle_id, METHOD, judged)
+        save_verdicts(
+            connection,
+            bundle_id=run.bundle_id,
+            run_id=run_id,
+            concluded={key: [verdict] for key, (_outcomes, verdict) in results.items()},
+        )
+        finish_members(connection, run_id, list(results))
+        counts = count_members(connection, run_id)
+    _wake_feeder(resources, run_id, counts)
+    missing = len(influencer_ids) - len(results)
+    return f"concluded={len(results)}" + (f" incomplete={missing}" if missing else "")
+
+
+def gather_evidence(
+    resources: Context, bundle: Bundle, accounts: dict[int, list[PostRow]]
+) -> Evidence:
+    """Read the vectors of accounts' posts and see which accounts have all of theirs."""
+    backbone = bundle.manifest.backbone.hash
+    every = [post for posts in accounts.values() for post in posts]
+    shown = {place.sha256 for post in every for place in post.photos if place.sha256}
+    said = {post.caption_sha256 for post in every if post.caption_sha256}
+    text_model = bundle.manifest.text_model
+    with resources.database.read() as connection:
+        images = read_image_vectors(connection, backbone, shown)
+        texts = read_text_vectors(connection, text_model.hash, said) if text_model else {}
+    complete = frozenset(
+        influencer_id
+        for influencer_id, posts in accounts.items()
+        if not needs_work(posts, images, texts if text_model else None)
+    )
+    return Evidence(images=images, texts=texts, complete=complete)
+
+
+def needs_work(
+    posts: Sequence[PostRow],
+    images: Collection[str],
+    texts: Collection[str] | None,
+) -> bool:
+    """Whether a photo still has to be fetched or embedded, or (with ``texts``) a caption."""
+    for post in posts:
+        if any(place.url and not place.sha256 and not place.problem for place in post.photos):
+            return True
+        if any(place.sha256 and place.sha256 not in images for place in post.photos):
+            return True
+        if texts is not None and post.caption_sha256 and post.caption_sha256 not in texts:
+            return True
+    return False
+
+
+def judge_accounts(
+    bundle: Bundle, accounts: Mapping[int, Sequence[PostRow]], evidence: Evidence
+) -> dict[int, tuple[list[PostOutcome], Verdict]]:
+    """Judge accounts whose vectors are all at hand: every post in one go, then each account."""
+    posts = [post for rows in accounts.values() for post in rows]
+    outcomes = iter(bundle.judge(_stack(bundle, posts, evidence)))
+    results = {}
+    for influencer_id, rows in accounts.items():
+        own = [next(outcomes) for _post in rows]
+        results[influencer_id] = (own, bundle.conclude(own, METHOD))
+    return results
+
+
+def _stack(bundle: Bundle, posts: Sequence[PostRow], evidence: Evidence) -> PostVectors:
+    """Bring the vectors of posts into the arrays that a bundle judges."""
+    photos: list[NDArray[np.float32]] = []
+    owners: list[int] = []
+    network = bundle.network
+    text = np.zeros((len(posts), network.text.width), np.float32)
+    has_text = np.zeros(len(posts), np.bool_)
+    for row, post in enumerate(posts):
+        for place in post.photos:
+            vector = evidence.images.get(place.sha256) if place.sha256 else None
+            if isinstance(vector, np.ndarray):
+                photos.append(vector)
+                owners.append(row)
+        said = evidence.texts.get(post.caption_sha256) if post.caption_sha256 else None
+        if said is not None:
+            text[row], has_text[row] = said, True
+    width = bundle.manifest.backbone.width
+    return PostVectors(
+        post_ids=[post.id for post in posts],
+        photos=np.stack(photos) if photos else np.zeros((0, width), np.float32),
+        owners=np.array(owners, np.int64),
+        text=text,
+        has_text=has_text,
+    )
+
+
+def _wake_feeder(resources: Context, run_id: int, counts: dict[MemberState, int]) -> None:
+    """Ask for more work once the window is half empty; the sweeper asks if this gets lost."""
+    flying, waiting = counts[MemberState.IN_FLIGHT], counts[MemberState.PENDING]
+    if flying == 0 or (waiting and flying <= resources.settings.run_window // 2):
+        try:
+            app.send_task("runs.feed", (run_id,))
+        except OperationalError as error:
+            log.warning("run %s: the feeder was not woken, the sweeper will: %s", run_id, error)
