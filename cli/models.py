@@ -1,0 +1,147 @@
+"""afin train and afin models."""
+
+from typing import Annotated, Any
+
+import typer
+
+from cli.output import JsonFlag, note, print_json, print_table, warn
+from cli.progress import wait_for_run
+from schemas.bundles import BundleInfo
+from schemas.categories import parse_category_set
+from schemas.errors import TrainingError
+from schemas.runs import Progress, RunState
+from storage.bundles import find_bundle, list_bundles, promote_bundle
+from storage.runs import read_run
+from storage.stages import DONE, read_stages
+from tasks.context import context
+from tasks.start import start_training
+from tasks.train import STAGES
+
+app = typer.Typer(no_args_is_help=True, help="See, compare and promote bundles (model versions).")
+
+
+def train(
+    categories: Annotated[
+        str, typer.Option(help="five, eight, thirteen, or a comma-separated list.")
+    ] = "five",
+    backbone: Annotated[
+        str,
+        typer.Option(help="resnet34, resnet18, efficientnet_lite0, or any model timm knows."),
+    ] = "resnet34",
+    seed: Annotated[int, typer.Option(help="The same data and seed give the same bundle.")] = 0,
+    wait: Annotated[bool, typer.Option(help="Wait for the bundle, or only start.")] = True,
+    as_json: JsonFlag = False,
+) -> None:
+    """Train a bundle on the imported photos; the first one becomes active by itself."""
+    resources = context()
+    run_id, left_out = start_training(
+        resources, parse_category_set(categories), backbone=backbone, seed=seed
+    )
+    for name, count in left_out.items():
+        warn(f"{name} is left out: only {count} training photos.")
+    if not wait:
+        _show_started(run_id, as_json=as_json)
+        return
+    progress = wait_for_run(lambda: read_training_progress(run_id), f"Training run {run_id}")
+    if progress.state is not RunState.DONE:
+        raise TrainingError(progress.error or f"Training run {run_id} was {progress.state}.")
+    with resources.database.read() as connection:
+        output = read_stages(connection, run_id)["bundle"].output or {}
+        info = find_bundle(connection, output["bundle_id"])
+    if as_json:
+        print_json({"run": run_id, **_document(info)})
+    else:
+        _print_bundles([info])
+
+
+@app.command("list")
+def list_(as_json: JsonFlag = False) -> None:
+    """List bundles, newest first."""
+    with context().database.read() as connection:
+        bundles = list_bundles(connection)
+    if as_json:
+        print_json([_document(info) for info in bundles])
+    elif bundles:
+        _print_bundles(bundles)
+    else:
+        note("No bundle yet: 'afin train' makes one.")
+
+
+@app.command()
+def show(
+    bundle: Annotated[str, typer.Argument(help="Its id, or the beginning of it.")],
+    as_json: JsonFlag = False,
+) -> None:
+    """Show all that a bundle says of itself."""
+    with context().database.read() as connection:
+        info = find_bundle(connection, bundle)
+    if as_json:
+        print_json({**_document(info), "manifest": info.manifest.model_dump(mode="json")})
+        return
+    _print_bundles([info])
+    fields = info.manifest.model_dump(mode="json", exclude={"files"})
+    print_table(("field", "value"), [(name, value) for name, value in fields.items()])
+
+
+@app.command()
+def promote(
+    bundle: Annotated[str, typer.Argument(help="Its id, or the beginning of it.")],
+    as_json: JsonFlag = False,
+) -> None:
+    """Make a bundle the one that judges accounts from now on."""
+    with context().database.write() as connection:
+        info = promote_bundle(connection, bundle)
+    if as_json:
+        print_json(_document(info))
+    else:
+        note(f"{info.id} is active. 'afin reclassify --all' judges everybody by it.")
+
+
+def read_training_progress(run_id: int) -> Progress:
+    """Return how far a training is, in stages."""
+    with context().database.read() as connection:
+        run = read_run(connection, run_id)
+        stages = read_stages(connection, run_id)
+    done = sum(stage.state == DONE for stage in stages.values())
+    current = next((name for name in STAGES if stages[name].state != DONE), STAGES[-1])
+    steps = stages[current]
+    detail = f"{current} {steps.done}/{steps.total}" if steps.total else current
+    return Progress(
+        state=run.state, total=len(stages), done=done, failed=0, stage=detail, error=run.error
+    )
+
+
+def _show_started(run_id: int, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"run": run_id})
+    else:
+        note(f"Training run {run_id} has started.")
+
+
+def _document(info: BundleInfo) -> dict[str, Any]:
+    manifest = info.manifest
+    return {
+        "bundle": info.id,
+        "state": info.state,
+        "categories": list(manifest.classes),
+        "reject_class": manifest.reject,
+        "backbone": manifest.backbone.name,
+        "metrics": manifest.metrics,
+        "created_at": manifest.created_at.isoformat(),
+    }
+
+
+def _print_bundles(bundles: list[BundleInfo]) -> None:
+    print_table(
+        ("bundle", "state", "backbone", "categories", "created"),
+        [
+            (
+                info.id,
+                info.state,
+                info.manifest.backbone.name,
+                ", ".join(info.manifest.classes) + (" (+otra)" if info.manifest.reject else ""),
+                f"{info.manifest.created_at:%Y-%m-%d %H:%M}",
+            )
+            for info in bundles
+        ],
+    )

@@ -1,0 +1,88 @@
+"""afin up, afin worker and afin flower."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.output import JsonFlag, note, print_json
+from schemas.settings import Settings, load_settings
+from tasks.context import context
+from workers.broker import EmbeddedBroker
+from workers.flower import flower_url, run_flower
+from workers.kinds import KINDS, run_worker
+from workers.processes import free_port
+from workers.supervisor import Supervisor, standard_specs
+
+
+@dataclass(frozen=True)
+class House:
+    """Everything that ``afin up`` runs, and where Flower answers."""
+
+    supervisor: Supervisor
+    flower_url: str
+    environment: dict[str, str]
+
+
+def up(as_json: JsonFlag = False) -> None:
+    """Run everything: broker (embedded unless AFIN_BROKER_URL is set), all workers, beat, Flower.
+
+    Ends with one Ctrl-C; a second one does not wait for tasks.
+    """
+    settings = load_settings()
+    with open_house(settings) as house:
+        if as_json:
+            print_json({"flower": house.flower_url, "data_dir": str(settings.data_dir.absolute())})
+        note(f"Everything runs on {settings.data_dir.absolute()}. Flower: {house.flower_url}")
+        note("Ctrl-C stops it.")
+        house.supervisor.wait()
+
+
+def worker(
+    kind: Annotated[str, typer.Argument(help=f"One of {', '.join(KINDS)}.")],
+) -> None:
+    """Run one worker of a kind in the foreground."""
+    raise typer.Exit(run_worker(kind, load_settings()))
+
+
+def flower() -> None:
+    """Run Flower, which shows workers, queues and tasks; read-only."""
+    raise typer.Exit(run_flower(load_settings()))
+
+
+@contextmanager
+def open_house(settings: Settings, *, environment: dict[str, str] | None = None) -> Iterator[House]:
+    """Run broker, workers and Flower until the block ends.
+
+    Raises:
+        BrokerError: the embedded broker cannot start.
+        DatabaseError, BlobError: what all need cannot be reached.
+    """
+    data_dir = settings.data_dir.absolute()
+    data_dir.mkdir(parents=True, exist_ok=True)
+    # A wrong address is told here, once, and not in the log of each worker.
+    resources = context()
+    resources.database.close()
+    resources.blobs.check()
+    with ExitStack() as stack:
+        shared = dict(environment or {})
+        broker = None
+        if settings.broker_url is None:
+            broker = stack.enter_context(EmbeddedBroker.start(data_dir))
+            shared["AFIN_BROKER_URL"] = broker.url
+        port = settings.flower_port or free_port()
+        specs = standard_specs(settings, env=shared, flower_port=port)
+        record = data_dir / "flower.url"
+        url = flower_url(settings, port)
+        record.write_text(url + "\n", "utf-8")
+        stack.callback(_forget, record)
+        supervisor = Supervisor(specs, logs=data_dir / "logs", broker=broker, say=note)
+        stack.enter_context(supervisor)
+        yield House(supervisor=supervisor, flower_url=url, environment=shared)
+
+
+def _forget(path: Path) -> None:
+    path.unlink(missing_ok=True)
