@@ -15,7 +15,7 @@ from storage.runs import read_run
 from storage.stages import DONE, read_stages
 from tasks.context import context
 from tasks.start import start_training
-from tasks.train import STAGES
+from tasks.train import STAGES, count_vectors
 
 app = typer.Typer(no_args_is_help=True, help="See, compare and promote bundles (model versions).")
 
@@ -98,17 +98,19 @@ def promote(
 
 
 def read_training_progress(run_id: int) -> Progress:
-    """Return how far a training is, in stages."""
+    """Return how far a training is within its present stage."""
     with context().database.read() as connection:
         run = read_run(connection, run_id)
         stages = read_stages(connection, run_id)
-    done = sum(stage.state == DONE for stage in stages.values())
-    current = next((name for name in STAGES if stages[name].state != DONE), STAGES[-1])
-    steps = stages[current]
-    detail = f"{current} {steps.done}/{steps.total}" if steps.total else current
-    return Progress(
-        state=run.state, total=len(stages), done=done, failed=0, stage=detail, error=run.error
-    )
+        place, name = next(
+            ((place, name) for place, name in enumerate(STAGES, 1) if stages[name].state != DONE),
+            (len(STAGES), STAGES[-1]),
+        )
+        done, total = stages[name].done, stages[name].total
+        if name == "vectors":
+            done, total = count_vectors(connection, run, stages)
+    label = f"{name} (stage {place} of {len(STAGES)})"
+    return Progress(state=run.state, total=total, done=done, failed=0, stage=label, error=run.error)
 
 
 def _show_started(run_id: int, *, as_json: bool) -> None:

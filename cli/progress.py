@@ -16,7 +16,7 @@ from rich.progress import (
 from cli.output import note, notes
 from schemas.runs import Progress as RunProgress
 
-POLL_S = 0.2
+POLL_S = 0.5
 LINE_EVERY_S = 5.0
 """How often a line is printed where no bar can be drawn."""
 
@@ -34,23 +34,30 @@ class Meter:
 
     def show(self, done: int, total: int | None, label: str | None = None) -> None:
         """Show ``done`` of ``total`` steps; the total may not be known yet."""
+        if label is not None and label != self._label:
+            # Another kind of step: what the last kind took says nothing about it.
+            self._label = label
+            self._started = time.monotonic()
+            if self._bar is not None and self._task is not None:
+                self._bar.reset(self._task, description=label)
         self._done = done
-        self._label = label or self._label
         if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=done, total=total, description=self._label)
+            self._bar.update(self._task, completed=done, total=total)
         elif time.monotonic() - self._printed >= LINE_EVERY_S:
             self._printed = time.monotonic()
-            note(f"{self._label}: {done}{f' of {total}' if total else ''}{self._left(total)}")
+            note(f"{self._label}{self._count(total)}")
 
     def step(self) -> None:
         """Show one step more, of an unknown number."""
         self.show(self._done + 1, None)
 
-    def _left(self, total: int | None) -> str:
-        if not total or not self._done:
-            return ""
+    def _count(self, total: int | None) -> str:
+        if not total:
+            return f": {self._done}" if self._done else " ..."
+        if not self._done:
+            return f": 0 of {total}"
         left_s = (time.monotonic() - self._started) / self._done * (total - self._done)
-        return f", about {left_s:.0f} s left"
+        return f": {self._done} of {total}, about {left_s:.0f} s left"
 
 
 @contextmanager

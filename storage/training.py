@@ -104,16 +104,17 @@ def _trainable(categories: Collection[str], until: int) -> tuple[ColumnElement[b
 
 def count_missing_vectors(
     connection: Connection, categories: Collection[str], *, until: int, backbone: str
-) -> int:
-    """Return how many photos of the trainable examples were never tried with a backbone."""
+) -> tuple[int, int]:
+    """Return how many trainable photos a backbone never saw, and how many there are."""
     tried = exists().where(
         image_vectors.c.photo_sha256 == training_examples.c.photo_sha256,
         image_vectors.c.backbone == backbone,
     )
-    query = select(func.count(func.distinct(training_examples.c.photo_sha256))).where(
-        *_trainable(categories, until), ~tried
+    count = select(func.count(func.distinct(training_examples.c.photo_sha256))).where(
+        *_trainable(categories, until)
     )
-    return connection.scalars(query).one()
+    total = connection.scalars(count).one()
+    return connection.scalars(count.where(~tried)).one(), total
 
 
 def example_ranges(

@@ -1,17 +1,19 @@
 """Training as a chain of stages, each stored when done, so that a killed run goes on from there."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from celery import chord, group
+from sqlalchemy import Connection
 
 from schemas.bundles import BackboneRef
 from schemas.runs import Run, RunState
 from storage.runs import end_run, read_run
-from storage.stages import DONE, drop_lease, finish_stage, promise_lease, read_stages
+from storage.stages import DONE, Stage, drop_lease, finish_stage, promise_lease, read_stages
 from storage.training import count_missing_vectors, example_ranges
-from tasks import fitting
 from tasks.app import app, task
 from tasks.context import Context, context
+from tasks.fitting import fit_network, fit_reduction, fit_text_model, publish_bundle
 from tasks.stages import Outputs, Report, Work, describe_failure, run_stage
 
 VECTORS_LEASE_S = 600.0
@@ -109,13 +111,13 @@ def gather_vectors(run_id: int, generation: int) -> str:
 @task("train.text")
 def text(run_id: int, generation: int) -> str:
     """Train the text model on every caption there is."""
-    return _run(run_id, generation, "text", fitting.fit_text_model)
+    return _run(run_id, generation, "text", fit_text_model)
 
 
 @task("train.reduce")
 def reduce(run_id: int, generation: int) -> str:
     """Fit standardisation and PCA on the training photos' vectors."""
-    return _run(run_id, generation, "reduce", fitting.fit_reduction)
+    return _run(run_id, generation, "reduce", fit_reduction)
 
 
 # Acknowledged before it runs: a training outlives what a broker waits for an acknowledgement, and
@@ -123,13 +125,13 @@ def reduce(run_id: int, generation: int) -> str:
 @task("train.network", acks_late=False)
 def network(run_id: int, generation: int) -> str:
     """Train the network over image and text; goes on from its last checkpoint."""
-    return _run(run_id, generation, "network", fitting.fit_network)
+    return _run(run_id, generation, "network", fit_network)
 
 
 @task("train.bundle")
 def bundle(run_id: int, generation: int) -> str:
     """Put everything into one bundle, publish it, and activate it if it is the first."""
-    return _run(run_id, generation, "bundle", fitting.publish_bundle)
+    return _run(run_id, generation, "bundle", publish_bundle)
 
 
 def identify_backbone(
@@ -145,10 +147,16 @@ def _run(run_id: int, generation: int, stage: str, work: Work) -> str:
     return status
 
 
+def count_vectors(connection: Connection, run: Run, stages: Mapping[str, Stage]) -> tuple[int, int]:
+    """Return how many training photos have been embedded, or tried, and how many there are."""
+    ref = BackboneRef.model_validate(stages["backbone"].output)
+    missing, total = count_missing_vectors(
+        connection, run.params["classes"], until=run.params["until"], backbone=ref.hash
+    )
+    return total - missing, total
+
+
 def _missing(resources: Context, run: Run) -> int:
     with resources.database.read() as connection:
-        output = read_stages(connection, run.id)["backbone"].output
-        ref = BackboneRef.model_validate(output)
-        return count_missing_vectors(
-            connection, run.params["classes"], until=run.params["until"], backbone=ref.hash
-        )
+        done, total = count_vectors(connection, run, read_stages(connection, run.id))
+    return total - done

@@ -66,4 +66,4 @@ def test_missing_vectors_count_photos_not_examples(database: Database) -> None:
         sha256 = add_photo(connection, "a")
         add_examples(connection, [example(sha256), example(sha256, "arte")])
         both = ["moda", "arte"]
-        assert count_missing_vectors(connection, both, until=99, backbone="net") == 1
+        assert count_missing_vectors(connection, both, until=99, backbone="net") == (1, 1)
