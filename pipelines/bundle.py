@@ -1,0 +1,271 @@
+"""Bundles: everything one model version needs, in one folder that is never changed."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from pipelines.fusion.network import Network
+from pipelines.fusion.reduce import Reducer
+from pipelines.text.fasttext import TextModel
+from pipelines.verdict import PostVectors, conclude_account, judge_posts
+from schemas.bundles import BundleManifest
+from schemas.errors import BundleError
+from schemas.verdicts import PostOutcome, Verdict
+
+T = TypeVar("T")
+
+MANIFEST = "manifest.json"
+REDUCER = "reducer.safetensors"
+NETWORK = "network.safetensors"
+TEXT = "text.bin"
+
+_ID_CHARS = 12
+_TEXT_HASH_CHARS = 16
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle as read from its folder; the text model is loaded when it is first asked for."""
+
+    id: str
+    path: Path
+    manifest: BundleManifest
+    reducer: Reducer | None
+    network: Network
+
+    @property
+    def text_model_path(self) -> Path | None:
+        """Where the fastText file lies, if the bundle has one."""
+        return self.path / TEXT if self.manifest.text_model else None
+
+    @cached_property
+    def text_model(self) -> TextModel | None:
+        """The text model, loaded once."""
+        return TextModel.load(self.text_model_path) if self.text_model_path else None
+
+    def judge(self, posts: PostVectors) -> list[PostOutcome]:
+        """Judge posts with this bundle; see ``judge_posts``."""
+        return judge_posts(posts, self.manifest, self.reducer, self.network)
+
+    def conclude(self, outcomes: list[PostOutcome], method: str = "nn") -> Verdict:
+        """Conclude an account with this bundle; see ``conclude_account``."""
+        return conclude_account(outcomes, self.manifest, method)
+
+
+def write_bundle(
+    folder_parent: Path,
+    manifest_fields: Mapping[str, Any],
+    *,
+    reducer: Reducer | None,
+    network: Network,
+    text_model_path: Path | None,
+) -> tuple[str, Path]:
+    """Write a bundle into a folder named after its id, and return id and folder.
+
+    ``manifest_fields`` are those of ``BundleManifest`` without ``format`` and ``files``. The id is
+    taken from the whole manifest, ``created_at`` included: give the start of the training, not the
+    time of writing, and a repeated call finds the folder that is already there. The folder appears
+    only when it is whole and on disk.
+
+    Raises:
+        BundleError: fields and models contradict each other, or the folder exists and is damaged.
+    """
+    folder_parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder_parent))
+    try:
+        _write_models(partial, reducer, network, text_model_path)
+        hashes = {path.name: _hash_file(path) for path in sorted(partial.iterdir())}
+        manifest = _make_manifest({**manifest_fields, "files": hashes})
+        _check_parts(manifest, reducer, network)
+        raw = manifest.model_dump(mode="json")
+        bundle_id = _identify(raw)
+        text = json.dumps(raw, ensure_ascii=False, indent=2, sort_keys=True) + "\n"
+        _write(partial / MANIFEST, text.encode())
+        # Made private by mkdtemp; other workers may run as other users.
+        partial.chmod(0o755)
+        _sync_folder(partial)
+        return bundle_id, _publish(partial, folder_parent / bundle_id)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def read_bundle(path: Path) -> Bundle:
+    """Read a bundle, after checking that nothing in its folder is missing, added or altered.
+
+    Raises:
+        BundleError: something is, or this version cannot read the bundle's format; the file at
+            fault is named.
+    """
+    raw = _read_manifest(path)
+    if raw.get("format") != 1:
+        raise BundleError(
+            f"{path / MANIFEST} has format {raw.get('format')!r}, and this version of afin reads "
+            "format 1: update afin or train again."
+        )
+    if _identify(raw) != path.name:
+        raise BundleError(f"{path / MANIFEST} was altered: it no longer gives the id {path.name}.")
+    manifest = _make_manifest(raw)
+    _check_files(path, manifest.files)
+    needed = [NETWORK]
+    needed += [REDUCER] if "image" in manifest.halves else []
+    needed += [TEXT] if manifest.text_model else []
+    for name in needed:
+        if name not in manifest.files:
+            raise BundleError(f"{path} lacks {name}: copy the bundle again or train a new one.")
+    reducer = _load(path / REDUCER, Reducer.from_tensors) if REDUCER in manifest.files else None
+    network = _load(path / NETWORK, Network.from_tensors)
+    _check_parts(manifest, reducer, network)
+    return Bundle(path.name, path, manifest, reducer, network)
+
+
+def _write_models(
+    folder: Path, reducer: Reducer | None, network: Network, text_model_path: Path | None
+) -> None:
+    from safetensors.numpy import save
+
+    if reducer is not None:
+        _write(folder / REDUCER, save(dict(reducer.to_tensors())))
+    _write(folder / NETWORK, save(network.to_tensors()))
+    if text_model_path is not None:
+        shutil.copyfile(text_model_path, folder / TEXT)
+        with (folder / TEXT).open("rb+") as file:
+            os.fsync(file.fileno())
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _publish(partial: Path, final: Path) -> Path:
+    """Move the finished folder to its name, unless the very same bundle is already there."""
+    if not final.exists():
+        try:
+            partial.rename(final)
+        except OSError:
+            # Another process may have been a moment faster with the same bundle.
+            if not final.exists():
+                raise
+        else:
+            _sync_folder(final.parent)
+            return final
+    read_bundle(final)
+    return final
+
+
+def _make_manifest(fields: Mapping[str, Any]) -> BundleManifest:
+    try:
+        return BundleManifest.model_validate(fields)
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()
+        )
+        raise BundleError(f"The bundle's manifest is not one of this version: {wrong}.") from error
+
+
+def _identify(raw: Mapping[str, Any]) -> str:
+    """Return the first 12 hex digits of the sha256 of the manifest as canonical JSON.
+
+    Taken from the JSON itself, so that fields added by later versions leave old ids alone.
+    """
+    try:
+        canonical = json.dumps(
+            raw, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False
+        )
+    except ValueError as error:
+        raise BundleError(f"The bundle's manifest holds what JSON cannot: {error}.") from error
+    return hashlib.sha256(canonical.encode()).hexdigest()[:_ID_CHARS]
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    try:
+        raw = json.loads((path / MANIFEST).read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise BundleError(f"{path} is not a bundle: it has no {MANIFEST}.") from error
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{path / MANIFEST} cannot be read: {error}.") from error
+    if not isinstance(raw, dict):
+        raise BundleError(f"{path / MANIFEST} is not a manifest: it holds no JSON object.")
+    return raw
+
+
+def _check_files(folder: Path, hashes: Mapping[str, str]) -> None:
+    for name in hashes:
+        if name in {"", ".", "..", MANIFEST} or {"/", "\\", "\0"} & set(name):
+            raise BundleError(
+                f"{folder / MANIFEST} names a file that no bundle may have: {name!r}."
+            )
+    present = {entry.name for entry in folder.iterdir()} - {MANIFEST}
+    again = "copy the bundle again or train a new one"
+    for name in sorted(present - set(hashes)):
+        raise BundleError(f"{folder / name} is not part of the bundle: {again}.")
+    for name, expected in sorted(hashes.items()):
+        file = folder / name
+        if name not in present:
+            raise BundleError(f"{file} is missing: {again}.")
+        if file.is_symlink() or not file.is_file() or _hash_file(file) != expected:
+            raise BundleError(f"{file} was altered: {again}.")
+
+
+def _hash_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _load(path: Path, build: Callable[[Mapping[str, NDArray[Any]]], T]) -> T:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        return build(load_file(path))
+    except (SafetensorError, KeyError) as error:
+        raise BundleError(f"{path} does not hold the arrays it should: {error}.") from error
+
+
+def _check_parts(manifest: BundleManifest, reducer: Reducer | None, network: Network) -> None:
+    """Refuse models that do not fit what the manifest says of them."""
+    text = manifest.text_model
+    outputs = len(manifest.classes) + manifest.reject
+    fits = {
+        f"a network of {outputs} classes": network.classes == outputs,
+        f"a network of the halves {', '.join(manifest.halves)}": set(network.halves)
+        == set(manifest.halves),
+        "one share threshold per category": set(manifest.share_thresholds) == set(manifest.classes),
+    }
+    if "image" in manifest.halves:
+        fits["a reducer"] = reducer is not None
+    if reducer is not None:
+        fits["a reducer as wide as the backbone's vectors"] = (
+            reducer.input_width == manifest.backbone.width
+        )
+        fits["a reducer as wide as the network's image half"] = reducer.width == network.image.width
+    if "text" in manifest.halves:
+        fits["a text model as wide as the network's text half"] = (
+            text is not None and text.width == network.text.width
+        )
+    fits["a text model whose file and hash agree"] = (
+        text.hash if text else ""
+    ) == manifest.files.get(TEXT, "")[:_TEXT_HASH_CHARS]
+    for part, present in fits.items():
+        if not present:
+            raise BundleError(f"The bundle does not hold together: its manifest needs {part}.")

@@ -1,0 +1,27 @@
+"""The process of its own in which one fastText model is trained."""
+
+import ctypes
+import json
+import signal
+import sys
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main(job: str) -> int:
+    """Train the model a JSON job describes: ``settings`` of fastText, ``seed``, and ``out``."""
+    if sys.platform == "linux":
+        # A worker that is killed must leave no training behind.
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    import fasttext
+
+    spec = json.loads(job)
+    # fastText takes no seed for training without labels, but reads this default.
+    fasttext.FastText.unsupervised_default["seed"] = spec["seed"]
+    model = fasttext.train_unsupervised(**spec["settings"], thread=1, verbose=0)
+    model.save_model(spec["out"])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
