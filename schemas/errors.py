@@ -1,5 +1,6 @@
 """Every error afin raises on purpose; each message tells its reader what to do next."""
 
+from datetime import datetime
 from typing import ClassVar
 
 
@@ -41,6 +42,26 @@ class FetchError(AfinError):
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class SourceBlockedError(AfinError):
+    """A source refuses us, and will until a person has seen to it: stop asking it.
+
+    ``credential`` names the setting to look at (``AFIN_PEXELS_KEY``), never its value; None where
+    no credential is the cause.
+    """
+
+    def __init__(self, message: str, credential: str | None = None) -> None:
+        super().__init__(message)
+        self.credential = credential
+
+
+class BudgetError(AfinError):
+    """What a source allows is spent; from ``free_at`` (with its zone) on it may be asked again."""
+
+    def __init__(self, message: str, free_at: datetime) -> None:
+        super().__init__(message)
+        self.free_at = free_at
 
 
 class WeightsError(AfinError):

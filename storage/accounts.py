@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, Select, delete, func, select
 
 from schemas.base import Frozen
 from schemas.errors import NotFoundError
-from storage.database import insert_or_update
+from storage.database import ROWS_PER_STATEMENT, insert_or_update
 from storage.photos import forget_unused_photos, photos_of_account
 from storage.tables import influencers, post_photos, posts, truth_labels
 
@@ -82,7 +82,12 @@ def save_account(
     influencer_id = connection.scalars(
         select(influencers.c.id).where(influencers.c.username == username)
     ).one()
-    return _save_posts(connection, influencer_id, new_posts)
+    unique = list({post.external_id: post for post in new_posts}.values())
+    ids: dict[str, int] = {}
+    for start in range(0, len(unique), ROWS_PER_STATEMENT):
+        part = unique[start : start + ROWS_PER_STATEMENT]
+        ids |= _save_posts(connection, influencer_id, part)
+    return ids
 
 
 def _save_posts(
@@ -236,12 +241,10 @@ def delete_account(connection: Connection, username: str) -> list[str]:
     return forget_unused_photos(connection, shown)
 
 
-def usernames(connection: Connection, influencer_ids: Collection[int]) -> dict[int, str]:
-    """Return the names of some accounts."""
-    query = select(influencers.c.id, influencers.c.username).where(
-        influencers.c.id.in_(influencer_ids)
-    )
-    return {row.id: row.username for row in connection.execute(query)}
+def existing_accounts(connection: Connection, influencer_ids: Collection[int]) -> set[int]:
+    """Return which of some accounts have not been erased meanwhile."""
+    query = select(influencers.c.id).where(influencers.c.id.in_(influencer_ids))
+    return set(connection.scalars(query))
 
 
 def captions_of_account(connection: Connection, influencer_id: int) -> dict[str, str]:

@@ -1,10 +1,10 @@
 """One database, SQLite or PostgreSQL: how it is opened, read and written."""
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
@@ -12,6 +12,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, OperationalError
 
 from schemas.errors import DatabaseError
+
+Key = TypeVar("Key", int, str)
 
 BUSY_TIMEOUT_MS = 30_000
 """How long a SQLite writer waits for another one; far above any transaction of ours."""
@@ -107,6 +109,13 @@ def insert_or_update(
         else:
             statement = statement.on_conflict_do_nothing(index_elements=list(key))
         connection.execute(statement)
+
+
+def in_parts(keys: Iterable[Key]) -> Iterator[list[Key]]:
+    """Cut keys, each once and sorted, into parts that fit one statement."""
+    listed = sorted(set(keys))
+    for start in range(0, len(listed), ROWS_PER_STATEMENT):
+        yield listed[start : start + ROWS_PER_STATEMENT]
 
 
 def _set_up_sqlite(engine: Engine) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from schemas.verdicts import CategoryShare, StoredVerdict, Verdict
+from storage.database import in_parts
 from storage.tables import posts
 
 Document = dict[str, Any]
@@ -36,9 +37,7 @@ def name_posts(connection: Connection, stored: Sequence[StoredVerdict]) -> dict[
         for post_id in share.evidence
     }
     names: dict[int, str] = {}
-    listed = sorted(shown)
-    for start in range(0, len(listed), 500):
-        part = listed[start : start + 500]
+    for part in in_parts(shown):
         query = select(posts.c.id, posts.c.external_id).where(posts.c.id.in_(part))
         names.update(connection.execute(query).all())
     return names

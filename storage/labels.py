@@ -11,13 +11,16 @@ from storage.tables import truth_labels
 
 
 def add_labels(connection: Connection, labels: Sequence[Label]) -> None:
-    """Record labels; the newest word of a labeller on a thing counts."""
+    """Record labels; the newest word of a labeller on a thing counts.
+
+    A labeller's name is cut to the 100 characters that its column holds.
+    """
     now = datetime.now(UTC)
     unique = {
-        (label.kind, label.id, label.labeller): {
+        (label.kind, label.id, labeller := label.labeller[:100]): {
             "kind": label.kind,
             "target": label.id,
-            "labeller": label.labeller,
+            "labeller": labeller,
             "categories": list(label.categories),
             "created_at": now,
         }

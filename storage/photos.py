@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, delete, exists, select, update
 
 from schemas.base import Frozen
-from storage.database import insert_or_update
+from storage.database import in_parts, insert_or_update
 from storage.tables import photos, post_photos, posts, training_examples
 
 
@@ -75,16 +75,19 @@ def settle_photo(
 
 def forget_unused_photos(connection: Connection, candidates: Collection[str]) -> list[str]:
     """Delete the rows of those photos that no post and no training example uses any more."""
-    unused = list(
-        connection.scalars(
-            select(photos.c.sha256).where(
-                photos.c.sha256.in_(candidates),
-                ~exists().where(post_photos.c.photo_sha256 == photos.c.sha256),
-                ~exists().where(training_examples.c.photo_sha256 == photos.c.sha256),
+    unused: list[str] = []
+    for part in in_parts(candidates):
+        found = list(
+            connection.scalars(
+                select(photos.c.sha256).where(
+                    photos.c.sha256.in_(part),
+                    ~exists().where(post_photos.c.photo_sha256 == photos.c.sha256),
+                    ~exists().where(training_examples.c.photo_sha256 == photos.c.sha256),
+                )
             )
         )
-    )
-    connection.execute(delete(photos).where(photos.c.sha256.in_(unused)))
+        connection.execute(delete(photos).where(photos.c.sha256.in_(found)))
+        unused += found
     return unused
 
 

@@ -9,6 +9,9 @@ from schemas.posts import Problem
 from storage.database import insert_or_update
 from storage.tables import problems
 
+PLACE_CHARS = 400
+"""As many as the column takes."""
+
 
 def add_problems(
     connection: Connection, source: str, found: Sequence[tuple[Problem, int | None]]
@@ -19,9 +22,9 @@ def add_problems(
     """
     now = datetime.now(UTC)
     rows = {
-        (problem.where, problem.reason): {
+        (place := _shorten(problem.where), problem.reason): {
             "source": source[:200],
-            "place": problem.where[:400],
+            "place": place,
             "reason": problem.reason[:40],
             "detail": problem.detail[:1000],
             "post_id": post_id,
@@ -36,3 +39,8 @@ def add_problems(
         key=["source", "place", "reason"],
         update=["detail", "post_id"],
     )
+
+
+def _shorten(place: str) -> str:
+    """Fit a place into its column; two photos in one deep folder differ at the end."""
+    return place if len(place) <= PLACE_CHARS else f"{place[:99]}…{place[100 - PLACE_CHARS :]}"

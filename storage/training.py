@@ -33,9 +33,16 @@ class NewExample(Frozen):
 
 
 def add_examples(connection: Connection, examples: Sequence[NewExample]) -> None:
-    """Record labelled photos; the newest split and caption of a known one count."""
+    """Record labelled photos; the newest split and caption of a known one count.
+
+    The names of sources and splits are cut to what their columns hold.
+    """
     unique = {
-        (example.source, example.photo_sha256, example.category): example.model_dump()
+        (example.source, example.photo_sha256, example.category): {
+            **example.model_dump(),
+            "source": example.source[:100],
+            "split": example.split[:40],
+        }
         for example in examples
     }
     insert_or_update(

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, select
 
 from schemas.base import Frozen
-from storage.database import ROWS_PER_STATEMENT, insert_or_update
+from storage.database import in_parts, insert_or_update
 from storage.tables import image_vectors, text_vectors
 
 Vector = NDArray[np.float32]
@@ -41,7 +41,7 @@ def read_image_vectors(
 ) -> dict[str, Vector | Unusable]:
     """Return what is known of some photos; those never tried are absent."""
     found: dict[str, Vector | Unusable] = {}
-    for part in _parts(photos):
+    for part in in_parts(photos):
         query = select(
             image_vectors.c.photo_sha256, image_vectors.c.vector, image_vectors.c.problem
         ).where(image_vectors.c.backbone == backbone, image_vectors.c.photo_sha256.in_(part))
@@ -55,7 +55,7 @@ def read_image_vectors(
 def known_image_vectors(connection: Connection, backbone: str, photos: Collection[str]) -> set[str]:
     """Return which of some photos have been tried already."""
     found: set[str] = set()
-    for part in _parts(photos):
+    for part in in_parts(photos):
         query = select(image_vectors.c.photo_sha256).where(
             image_vectors.c.backbone == backbone, image_vectors.c.photo_sha256.in_(part)
         )
@@ -83,7 +83,7 @@ def read_text_vectors(
 ) -> dict[str, Vector | None]:
     """Return what is known of some captions; those never tried are absent."""
     found: dict[str, Vector | None] = {}
-    for part in _parts(captions):
+    for part in in_parts(captions):
         query = select(text_vectors.c.caption_sha256, text_vectors.c.vector).where(
             text_vectors.c.text_model == text_model, text_vectors.c.caption_sha256.in_(part)
         )
@@ -104,11 +104,3 @@ def pack(vector: Vector) -> bytes:
 def unpack(data: bytes) -> Vector:
     """Turn bytes from ``pack`` into a float32 vector."""
     return np.frombuffer(data, _STORED).astype(np.float32)
-
-
-def _parts(keys: Collection[str]) -> list[list[str]]:
-    listed = sorted(set(keys))
-    return [
-        listed[start : start + ROWS_PER_STATEMENT]
-        for start in range(0, len(listed), ROWS_PER_STATEMENT)
-    ]

@@ -8,7 +8,7 @@ import numpy as np
 from sqlalchemy import Connection, Row, and_, func, select
 
 from schemas.verdicts import PostOutcome, StoredVerdict, Verdict
-from storage.database import insert_or_update
+from storage.database import in_parts, insert_or_update
 from storage.tables import influencers, outcomes, verdicts
 
 
@@ -39,18 +39,19 @@ def read_outcomes(
     connection: Connection, bundle_id: str, post_ids: Collection[int]
 ) -> dict[tuple[int, str], PostOutcome]:
     """Return what a bundle says of posts, by post and method."""
-    query = select(outcomes).where(
-        outcomes.c.bundle_id == bundle_id, outcomes.c.post_id.in_(post_ids)
-    )
-    return {
-        (row.post_id, row.method): PostOutcome(
-            post_id=row.post_id,
-            halves=row.halves,
-            category=row.category,
-            probabilities=tuple(np.frombuffer(row.probabilities, "<f4").tolist()),
+    found: dict[tuple[int, str], PostOutcome] = {}
+    for part in in_parts(post_ids):
+        query = select(outcomes).where(
+            outcomes.c.bundle_id == bundle_id, outcomes.c.post_id.in_(part)
         )
-        for row in connection.execute(query)
-    }
+        for row in connection.execute(query):
+            found[row.post_id, row.method] = PostOutcome(
+                post_id=row.post_id,
+                halves=row.halves,
+                category=row.category,
+                probabilities=tuple(np.frombuffer(row.probabilities, "<f4").tolist()),
+            )
+    return found
 
 
 def save_verdicts(

@@ -1,10 +1,11 @@
 """The Celery application: its queues, routes and limits."""
 
+import threading
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
 from celery import Celery
-from kombu import Exchange, Queue
+from kombu import Exchange, Queue, pools
 
 from schemas.errors import BrokerError
 from schemas.settings import Settings, load_settings
@@ -159,8 +160,11 @@ configure(app, load_settings())
 
 def connect(settings: Settings) -> None:
     """Point the application of this process at other addresses."""
+    # Connections, producers and the result backend would go on with the old ones.
+    pools.reset()
+    app._after_fork()
+    app._local = threading.local()
     configure(app, settings)
-    app.close()
 
 
 Params = ParamSpec("Params")

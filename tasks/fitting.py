@@ -16,6 +16,7 @@ from pipelines.bundle import write_bundle
 from pipelines.fusion.network import Network
 from pipelines.fusion.reduce import Reducer, fit_reducer
 from pipelines.text.fasttext import TextModel, train_text_model
+from pipelines.verdict import POST_THRESHOLD, SHARE_THRESHOLD
 from schemas.bundles import BackboneRef, TextModelRef
 from schemas.errors import TrainingError
 from schemas.runs import Run
@@ -33,12 +34,6 @@ MAX_CAPTIONS = 200_000
 """Newest captions a text model learns from; more change its words little and its time a lot."""
 
 METHOD = "nn"
-
-POST_THRESHOLD = 0.5
-"""Least probability at which a post has its likeliest category; below, it is unknown."""
-
-SHARE_THRESHOLD = 0.28
-"""Least share of posts at which an account has a category: the thesis's precision = recall."""
 
 MIN_POSTS = 3
 """Fewer usable posts leave a verdict provisional."""

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from pipelines.vision.decode import PhotoLimits, decode_photo
 from schemas.base import Frozen
 from schemas.bundles import BackboneRef
-from schemas.errors import LostBlobError, PhotoError
+from schemas.errors import AfinError, LostBlobError, PhotoError
+from storage.bundles import find_bundle
 from storage.photos import photos_of_posts
 from storage.runs import is_current, read_run, touch_member
 from storage.stages import keep_lease, read_stages
@@ -86,6 +87,17 @@ def embed_examples(run_id: int, generation: int, first: int, last: int) -> str:
     result = embed_photos(resources, resources.embedder(ref.name, ref), wanted, beat)
     beat()
     return _summary(result)
+
+
+def load_active_backbone() -> None:
+    """Load the backbone of the active bundle, if there is one, so that no account waits for it."""
+    resources = context()
+    try:
+        with resources.database.read() as connection:
+            ref = find_bundle(connection).manifest.backbone
+        resources.embedder(ref.name, ref)
+    except AfinError as error:
+        log.info("no backbone loaded ahead: %s", error)
 
 
 def embed_photos(

@@ -12,7 +12,7 @@ from pipelines.bundle import Bundle
 from pipelines.verdict import PostVectors
 from schemas.runs import MemberState
 from schemas.verdicts import PostOutcome, Verdict
-from storage.accounts import PostRow, account_posts
+from storage.accounts import PostRow, account_posts, existing_accounts
 from storage.runs import (
     count_members,
     finish_members,
@@ -77,6 +77,8 @@ def _conclude(
     with resources.database.write() as connection:
         if not is_current(read_run(connection, run_id), generation):
             return "stale"
+        alive = existing_accounts(connection, list(results))
+        results = {key: result for key, result in results.items() if key in alive}
         judged = [outcome for outcomes, _verdict in results.values() for outcome in outcomes]
         save_outcomes(connection, run.bundle_id, METHOD, judged)
         save_verdicts(

@@ -1,6 +1,7 @@
 """The five kinds of worker: which queues each serves, how many tasks at once, and why."""
 
 import os
+import threading
 from collections.abc import Callable
 
 from schemas.base import Frozen
@@ -87,6 +88,8 @@ def run_worker(kind: str, settings: Settings) -> int:
         # One thread a process: there are as many processes as cores. Set before numpy is loaded.
         os.environ.setdefault("OMP_NUM_THREADS", "1")
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from celery.signals import worker_ready
+
     from tasks.app import app, require_broker
     from tasks.context import context
 
@@ -95,5 +98,14 @@ def run_worker(kind: str, settings: Settings) -> int:
     resources = context()
     resources.database.close()
     resources.blobs.check()
+    if kind == "gpu":
+        worker_ready.connect(_warm_up, weak=False)
     app.worker_main(arguments)
     return 0
+
+
+def _warm_up(**_signal: object) -> None:
+    """Load the active bundle's backbone before the first account needs it."""
+    from tasks.images import load_active_backbone
+
+    threading.Thread(target=load_active_backbone, name="warm-up", daemon=True).start()
