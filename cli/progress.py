@@ -6,12 +6,14 @@ from contextlib import contextmanager
 
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 from cli.output import note, notes
 from schemas.runs import Progress as RunProgress
@@ -19,6 +21,17 @@ from schemas.runs import Progress as RunProgress
 POLL_S = 0.5
 LINE_EVERY_S = 5.0
 """How often a line is printed where no bar can be drawn."""
+
+
+class _Count(ProgressColumn):
+    """Steps done, of how many where that is known."""
+
+    def render(self, task: Task) -> Text:
+        """Say nothing as long as nothing is known."""
+        done = int(task.completed)
+        if task.total is None:
+            return Text(str(done) if done else "")
+        return Text(f"{done}/{int(task.total)}")
 
 
 class Meter:
@@ -39,7 +52,8 @@ class Meter:
             self._label = label
             self._started = time.monotonic()
             if self._bar is not None and self._task is not None:
-                self._bar.reset(self._task, description=label)
+                self._bar.remove_task(self._task)
+                self._task = self._bar.add_task(label, total=None)
         self._done = done
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=done, total=total)
@@ -69,7 +83,7 @@ def metering(label: str) -> Iterator[Meter]:
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
+        _Count(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=notes,

@@ -7,6 +7,7 @@ from schemas.settings import Settings
 from workers.processes import free_port
 
 FLOWER = "flower"
+COLUMNS = "name,args,state,received,runtime,result,worker"
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
@@ -35,6 +36,11 @@ def run_flower(settings: Settings) -> int:
         # By environment: arguments are shown to everybody by ps.
         os.environ["FLOWER_BASIC_AUTH"] = auth.get_secret_value()
     port = settings.flower_port or free_port()
-    options = [f"--address={settings.flower_address}", f"--port={port}", "--read-only"]
+    options = [
+        f"--address={settings.flower_address}",
+        f"--port={port}",
+        f"--tasks-columns={COLUMNS}",
+        "--read-only",
+    ]
     app.start(argv=["--quiet", "flower", *options])
     return 0
