@@ -26,6 +26,7 @@ from schemas.runs import Progress, RunState
 from schemas.settings import load_settings
 from schemas.verdicts import StoredVerdict
 from storage.export import describe_verdicts, to_json
+from storage.photos import count_photo_problems
 from storage.verdicts import run_verdicts
 from tasks.context import adopt_settings, context
 from tasks.ingest import Intake, take_accounts, take_photos
@@ -60,6 +61,7 @@ def demo(
         with open_house(load_settings()) as house:
             adopt_settings(house.environment)
             stored = _run(samples)
+            _tell_broken()
             _show(stored, as_json=as_json)
             if sys.stdout.isatty() and not as_json:
                 _stay(house)
@@ -135,7 +137,14 @@ def _run(samples: SampleSet) -> list[StoredVerdict]:
 def _tell(intake: Intake) -> None:
     note(f"Imported {intake.accounts} accounts, {intake.posts} posts, {intake.photos} photos.")
     if intake.problems:
-        warn(f"On purpose, some are broken: {describe_problems(intake)}.")
+        warn(f"Problems, recorded beside what has them: {describe_problems(intake)}.")
+
+
+def _tell_broken() -> None:
+    with context().database.read() as connection:
+        broken = count_photo_problems(connection)
+    reasons = ", ".join(f"{reason} {count}" for reason, count in broken.items())
+    warn(f"Photos broken on purpose, each recorded on its post: {reasons}.")
 
 
 def _require_done(progress: Progress) -> None:

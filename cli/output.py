@@ -20,6 +20,8 @@ notes = Console(stderr=True, highlight=False, soft_wrap=True)
 def print_json(document: Any) -> None:
     """Print one JSON document on stdout."""
     sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, default=str) + "\n")
+    # Whoever started a command that goes on waits for this through a pipe.
+    sys.stdout.flush()
 
 
 def print_text(text: str) -> None:

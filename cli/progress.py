@@ -44,6 +44,7 @@ class Meter:
         self._printed = time.monotonic()
         self._started = time.monotonic()
         self._done = 0
+        self._line = ""
 
     def show(self, done: int, total: int | None, label: str | None = None) -> None:
         """Show ``done`` of ``total`` steps; the total may not be known yet."""
@@ -58,12 +59,17 @@ class Meter:
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=done, total=total)
         elif time.monotonic() - self._printed >= LINE_EVERY_S:
-            self._printed = time.monotonic()
-            note(f"{self._label}{self._count(total)}")
+            self._print(f"{self._label}{self._count(total)}")
 
     def step(self) -> None:
         """Show one step more, of an unknown number."""
         self.show(self._done + 1, None)
+
+    def _print(self, line: str) -> None:
+        if line != self._line:
+            note(line)
+        self._line = line
+        self._printed = time.monotonic()
 
     def _count(self, total: int | None) -> str:
         if not total:

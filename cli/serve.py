@@ -1,5 +1,6 @@
 """afin up, afin worker and afin flower."""
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -10,9 +11,10 @@ import typer
 
 from cli.output import JsonFlag, note, print_json
 from schemas.settings import Settings, load_settings
+from tasks.app import QUEUES
 from tasks.context import context
 from workers.broker import EmbeddedBroker
-from workers.flower import flower_url, run_flower
+from workers.flower import check_flower, flower_url, run_flower
 from workers.kinds import KINDS, run_worker
 from workers.processes import free_port
 from workers.supervisor import Supervisor, standard_specs
@@ -43,14 +45,25 @@ def up(as_json: JsonFlag = False) -> None:
 
 def worker(
     kind: Annotated[str, typer.Argument(help=f"One of {', '.join(KINDS)}.")],
+    as_json: JsonFlag = False,
 ) -> None:
     """Run one worker of a kind in the foreground."""
-    raise typer.Exit(run_worker(kind, load_settings()))
+
+    def tell() -> None:
+        print_json({"worker": kind, "queues": QUEUES[kind], "pid": os.getpid()})
+
+    ready = tell if as_json else None
+    raise typer.Exit(run_worker(kind, load_settings(), on_ready=ready))
 
 
-def flower() -> None:
+def flower(as_json: JsonFlag = False) -> None:
     """Run Flower, which shows workers, queues and tasks; read-only."""
-    raise typer.Exit(run_flower(load_settings()))
+    settings = load_settings()
+    port = settings.flower_port or free_port()
+    check_flower(settings)
+    if as_json:
+        print_json({"flower": flower_url(settings, port), "pid": os.getpid()})
+    raise typer.Exit(run_flower(settings.model_copy(update={"flower_port": port})))
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, delete, exists, select, update
+from sqlalchemy import Connection, delete, exists, func, select, update
 
 from schemas.base import Frozen
 from storage.database import in_parts, insert_or_update
@@ -71,6 +71,17 @@ def settle_photo(
         )
         .values(photo_sha256=sha256, problem=problem)
     )
+
+
+def count_photo_problems(connection: Connection) -> dict[str, int]:
+    """Return how many photos of posts could not be used, by reason."""
+    query = (
+        select(post_photos.c.problem, func.count())
+        .where(post_photos.c.problem.is_not(None))
+        .group_by(post_photos.c.problem)
+        .order_by(func.count().desc(), post_photos.c.problem)
+    )
+    return {problem or "": count for problem, count in connection.execute(query)}
 
 
 def forget_unused_photos(connection: Connection, candidates: Collection[str]) -> list[str]:

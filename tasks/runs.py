@@ -59,7 +59,8 @@ def resend(run_id: int, generation: int, influencer_id: int) -> str:
     return "sent=1"
 
 
-@task("runs.sweep")
+# Without events: it would fill Flower with nothing but itself.
+@task("runs.sweep", send_events=False)
 def sweep() -> str:
     """Find what got lost on its way and send it again; give up what was tried too often."""
     resources = context()

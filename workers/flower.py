@@ -16,22 +16,33 @@ def flower_url(settings: Settings, port: int) -> str:
     return f"http://{settings.flower_address}:{port}"
 
 
-def run_flower(settings: Settings) -> int:
-    """Serve Flower, read-only, until asked to stop.
+def check_flower(settings: Settings) -> None:
+    """Make sure that Flower can be served.
 
     Raises:
         UsageError: it would be open to the network without a password.
         BrokerError: no broker is named and the embedded one does not run.
     """
-    auth = settings.flower_auth
-    if auth is None and settings.flower_address not in LOOPBACK:
+    if settings.flower_auth is None and settings.flower_address not in LOOPBACK:
         raise UsageError(
             "Flower would be open to the network: set AFIN_FLOWER_AUTH=user:password, or leave "
             "AFIN_FLOWER_ADDRESS at 127.0.0.1."
         )
-    from tasks.app import app, require_broker
+    from tasks.app import require_broker
 
     require_broker(settings)
+
+
+def run_flower(settings: Settings) -> int:
+    """Serve Flower, read-only, until asked to stop.
+
+    Raises:
+        UsageError, BrokerError: as ``check_flower``.
+    """
+    from tasks.app import app
+
+    check_flower(settings)
+    auth = settings.flower_auth
     if auth is not None:
         # By environment: arguments are shown to everybody by ps.
         os.environ["FLOWER_BASIC_AUTH"] = auth.get_secret_value()

@@ -77,8 +77,12 @@ def celery_arguments(kind: str, settings: Settings) -> list[str]:
     return arguments
 
 
-def run_worker(kind: str, settings: Settings) -> int:
+def run_worker(
+    kind: str, settings: Settings, *, on_ready: Callable[[], None] | None = None
+) -> int:
     """Work off one kind's queues until asked to stop; return the exit code.
+
+    With ``on_ready``, which is called once it does, the worker prints nothing on stdout itself.
 
     Raises:
         BrokerError, DatabaseError: what the worker needs cannot be reached.
@@ -100,7 +104,11 @@ def run_worker(kind: str, settings: Settings) -> int:
     resources.blobs.check()
     if kind == "gpu":
         worker_ready.connect(_warm_up, weak=False)
-    app.worker_main(arguments)
+    quiet = []
+    if on_ready is not None:
+        worker_ready.connect(lambda **_signal: on_ready(), weak=False)
+        quiet = ["--quiet"]
+    app.worker_main([*quiet, *arguments])
     return 0
 
 
