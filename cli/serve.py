@@ -1,20 +1,20 @@
 """afin up, afin worker and afin flower."""
 
 import os
+import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from cli.output import JsonFlag, note, print_json
 from schemas.settings import Settings, load_settings
-from tasks.app import QUEUES
 from tasks.context import context
 from workers.broker import EmbeddedBroker
-from workers.flower import check_flower, flower_url, run_flower
+from workers.flower import flower_url, run_flower
 from workers.kinds import KINDS, run_worker
 from workers.processes import free_port
 from workers.supervisor import Supervisor, standard_specs
@@ -48,22 +48,26 @@ def worker(
     as_json: JsonFlag = False,
 ) -> None:
     """Run one worker of a kind in the foreground."""
-
-    def tell() -> None:
-        print_json({"worker": kind, "queues": QUEUES[kind], "pid": os.getpid()})
-
-    ready = tell if as_json else None
-    raise typer.Exit(run_worker(kind, load_settings(), on_ready=ready))
+    with _only_json({"worker": kind, "pid": os.getpid()}, as_json=as_json):
+        raise typer.Exit(run_worker(kind, load_settings()))
 
 
 def flower(as_json: JsonFlag = False) -> None:
     """Run Flower, which shows workers, queues and tasks; read-only."""
     settings = load_settings()
     port = settings.flower_port or free_port()
-    check_flower(settings)
+    with _only_json({"flower": flower_url(settings, port)}, as_json=as_json):
+        raise typer.Exit(run_flower(settings, port))
+
+
+@contextmanager
+def _only_json(document: dict[str, Any], *, as_json: bool) -> Iterator[None]:
+    """With --json, print the document and send to stderr what Celery would print on stdout."""
     if as_json:
-        print_json({"flower": flower_url(settings, port), "pid": os.getpid()})
-    raise typer.Exit(run_flower(settings.model_copy(update={"flower_port": port})))
+        print_json(document)
+        sys.stdout.flush()
+    with redirect_stdout(sys.stderr) if as_json else nullcontext():
+        yield
 
 
 @contextmanager

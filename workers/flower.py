@@ -33,8 +33,8 @@ def check_flower(settings: Settings) -> None:
     require_broker(settings)
 
 
-def run_flower(settings: Settings) -> int:
-    """Serve Flower, read-only, until asked to stop.
+def run_flower(settings: Settings, port: int | None = None) -> int:
+    """Serve Flower, read-only, until asked to stop; any free port if none is named.
 
     Raises:
         UsageError, BrokerError: as ``check_flower``.
@@ -46,7 +46,7 @@ def run_flower(settings: Settings) -> int:
     if auth is not None:
         # By environment: arguments are shown to everybody by ps.
         os.environ["FLOWER_BASIC_AUTH"] = auth.get_secret_value()
-    port = settings.flower_port or free_port()
+    port = port or settings.flower_port or free_port()
     options = [
         f"--address={settings.flower_address}",
         f"--port={port}",

@@ -77,9 +77,7 @@ def celery_arguments(kind: str, settings: Settings) -> list[str]:
     return arguments
 
 
-def run_worker(
-    kind: str, settings: Settings, *, on_ready: Callable[[], None] | None = None
-) -> int:
+def run_worker(kind: str, settings: Settings, *, on_ready: Callable[[], None] | None = None) -> int:
     """Work off one kind's queues until asked to stop; return the exit code.
 
     With ``on_ready``, which is called once it does, the worker prints nothing on stdout itself.

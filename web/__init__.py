@@ -1,1 +1,0 @@
-"""What people and platforms see over HTTP."""
