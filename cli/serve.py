@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext, redirect_stdout
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -48,26 +48,26 @@ def worker(
     as_json: JsonFlag = False,
 ) -> None:
     """Run one worker of a kind in the foreground."""
-    with _only_json({"worker": kind, "pid": os.getpid()}, as_json=as_json):
-        raise typer.Exit(run_worker(kind, load_settings()))
+    if as_json:
+        _print_only({"worker": kind, "pid": os.getpid()})
+    raise typer.Exit(run_worker(kind, load_settings()))
 
 
 def flower(as_json: JsonFlag = False) -> None:
     """Run Flower, which shows workers, queues and tasks; read-only."""
     settings = load_settings()
     port = settings.flower_port or free_port()
-    with _only_json({"flower": flower_url(settings, port)}, as_json=as_json):
-        raise typer.Exit(run_flower(settings, port))
-
-
-@contextmanager
-def _only_json(document: dict[str, Any], *, as_json: bool) -> Iterator[None]:
-    """With --json, print the document and send to stderr what Celery would print on stdout."""
     if as_json:
-        print_json(document)
-        sys.stdout.flush()
-    with redirect_stdout(sys.stderr) if as_json else nullcontext():
-        yield
+        _print_only({"flower": flower_url(settings, port)})
+    raise typer.Exit(run_flower(settings, port))
+
+
+def _print_only(document: dict[str, Any]) -> None:
+    """Print the one document; what Celery and Flower print on stdout goes to stderr from then on."""
+    print_json(document)
+    sys.stdout.flush()
+    # Celery's banner is written to the descriptor, past anything set in Python.
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
 
 @contextmanager
