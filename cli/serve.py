@@ -63,7 +63,7 @@ def flower(as_json: JsonFlag = False) -> None:
 
 
 def _print_only(document: dict[str, Any]) -> None:
-    """Print the one document; what Celery and Flower print on stdout goes to stderr from then on."""
+    """Print the one document; what Celery prints on stdout afterwards goes to stderr."""
     print_json(document)
     sys.stdout.flush()
     # Celery's banner is written to the descriptor, past anything set in Python.
