@@ -1,6 +1,7 @@
 """How commands speak: one JSON document or a table on stdout, everything else on stderr."""
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
@@ -13,7 +14,10 @@ JsonFlag = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")
 ]
 
-notes = Console(stderr=True, highlight=False, soft_wrap=True)
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+"""Characters by which a caption or a file's name could steer a terminal; line ends may stay."""
+
+notes = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 """Notes, warnings and progress: never mixed with results."""
 
 
@@ -35,18 +39,19 @@ def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
     for header in headers:
         table.add_column(header, overflow="fold")
     for row in rows:
-        table.add_row(*(str(cell) for cell in row))
-    console = Console(highlight=False)
+        table.add_row(*(_CONTROL.sub(" ", str(cell)) for cell in row))
+    # What people wrote is printed as it stands: "[red]" and ":smile:" mean nothing here.
+    console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
-        console = Console(highlight=False, width=200)
+        console = Console(highlight=False, markup=False, emoji=False, width=200)
     console.print(table)
 
 
 def note(message: str) -> None:
     """Say something to a person, on stderr."""
-    notes.print(message, markup=False)
+    notes.print(_CONTROL.sub(" ", message))
 
 
 def warn(message: str) -> None:
     """Say something on stderr that asks for attention."""
-    notes.print(message, style="yellow", markup=False)
+    notes.print(_CONTROL.sub(" ", message), style="yellow")

@@ -1,9 +1,9 @@
 """The guarded fetch core under every crawler: what may be asked, how politely, and how much."""
 
-from pipelines.sources.http.addresses import redact
-from pipelines.sources.http.answers import Fetched
+from pipelines.sources.http.addresses import looks_fetchable, redact
+from pipelines.sources.http.answers import Fetched, read_json
 from pipelines.sources.http.body import is_placeholder
-from pipelines.sources.http.failures import PassingError, ThrottledError
+from pipelines.sources.http.failures import PassingError, ThrottledError, refusal
 from pipelines.sources.http.hosts import HostStats
 from pipelines.sources.http.policy import FetchPolicy
 from pipelines.sources.http.session import Fetcher, Kind
@@ -17,5 +17,8 @@ __all__ = [
     "PassingError",
     "ThrottledError",
     "is_placeholder",
+    "looks_fetchable",
+    "read_json",
     "redact",
+    "refusal",
 ]

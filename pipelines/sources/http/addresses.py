@@ -56,6 +56,8 @@ LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
 _NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_WEB = re.compile(r"https?://[^/]", re.IGNORECASE | re.ASCII)
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _NUMBER = re.compile(r"[0-9]+|0[xX][0-9a-fA-F]*")
 _SHOWN = re.compile(r"\s*(https?)://([^/?#\\]*)([^?#]*)(\??)", re.IGNORECASE | re.ASCII)
 _AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]]+)(:[0-9]*)?", re.IGNORECASE | re.ASCII)
@@ -79,6 +81,16 @@ def redact(url: str) -> str:
     if not shown.isprintable():
         shown = "".join(char if char.isprintable() else "�" for char in shown)
     return shown if len(shown) <= LONGEST_SHOWN else shown[: LONGEST_SHOWN - 1] + "…"
+
+
+def looks_fetchable(text: str) -> bool:
+    """Whether ``text`` may be a web address at all: a quick look before it is stored as one."""
+    return (
+        len(text) <= LONGEST_URL
+        and _WEB.match(text) is not None
+        and _CONTROL.search(text) is None
+        and not _SURROGATE.search(text)
+    )
 
 
 def parse_url(text: str) -> URL:

@@ -5,6 +5,12 @@ from dataclasses import dataclass, field
 
 from aiohttp import ClientResponse
 
+from pipelines.sources.records import parse_json
+from schemas.errors import FetchError
+
+MAX_JSON_BYTES = 8 * 2**20
+"""Parsed JSON takes some ten times its bytes; a page of results has a few hundred kilobytes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
@@ -30,3 +36,22 @@ def keep_answer(response: ClientResponse, body: bytes, name: str, elapsed_s: flo
         body=body,
         headers=headers,
     )
+
+
+def read_json(answer: Fetched) -> object:
+    """Parse the JSON of an answer.
+
+    Raises:
+        FetchError: ``broken-answer`` or ``too-big``.
+    """
+    if len(answer.body) > MAX_JSON_BYTES:
+        raise FetchError(
+            "too-big", f"{answer.final_url} sent more than {MAX_JSON_BYTES // 2**20} MiB of JSON."
+        )
+    try:
+        return parse_json(answer.body.decode("utf-8-sig"))
+    except ValueError:
+        # The parser's own words quote what came, which may hold a secret.
+        raise FetchError(
+            "broken-answer", f"{answer.final_url} answered {answer.status} without usable JSON."
+        ) from None

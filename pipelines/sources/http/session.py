@@ -10,7 +10,7 @@ import logging
 import math
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 SUCCESS = range(200, 300)
+ERRORS = range(400, 600)
 PARTIAL = 206
 # A short body of a redirect or an error is read, so that its connection can be used again.
 DRAINED_BYTES = 16 * 1024
@@ -96,13 +97,20 @@ class Fetcher:
             await self._resolver.close()
 
     async def fetch(
-        self, url: str, *, kind: Kind = "photo", headers: Mapping[str, str] | None = None
+        self,
+        url: str,
+        *,
+        kind: Kind = "photo",
+        headers: Mapping[str, str] | None = None,
+        accept_status: Collection[int] = (),
     ) -> Fetched:
         """Fetch one address, trying again where that may help.
 
         A ``photo`` must be no known placeholder and not be withheld from us by X-Robots-Tag; a
         ``page`` is only held against robots.txt, an ``api`` against neither. ``headers``, like
         the user and password in a URL, are sent to the origin of ``url`` and to no other.
+        An error whose status is in ``accept_status`` is handed over with its body instead of
+        raised, and not tried again: some sources say only there what is wrong.
 
         Raises:
             FetchError: ``bad-url``, ``forbidden-address``, ``dns``, ``refused``, ``tls``,
@@ -117,7 +125,7 @@ class Fetcher:
         clock = Clock(self.policy.total_timeout_s)
         for tries in itertools.count(1):
             try:
-                return await self._follow(target, sent, clock, kind)
+                return await self._follow(target, sent, clock, kind, accept_status)
             except PassingError as error:
                 delay_s = choose_delay(
                     tries,
@@ -135,14 +143,19 @@ class Fetcher:
         return self._gates.stats()
 
     async def _follow(
-        self, url: URL, headers: Mapping[str, str], clock: Clock, kind: Kind | Literal["robots"]
+        self,
+        url: URL,
+        headers: Mapping[str, str],
+        clock: Clock,
+        kind: Kind | Literal["robots"],
+        accept: Collection[int] = (),
     ) -> Fetched:
         """One try: from hop to hop until something is there."""
         seen = {url}
         for _ in range(self.policy.max_redirects + 1):
             if kind in ("photo", "page"):
                 await self._ask_robots(url)
-            answer = await self._hop(url, headers, clock, kind)
+            answer = await self._hop(url, headers, clock, kind, accept)
             if isinstance(answer, Fetched):
                 return answer
             if answer.origin() != url.origin():
@@ -160,7 +173,7 @@ class Fetcher:
         )
 
     async def _hop(
-        self, url: URL, headers: Mapping[str, str], clock: Clock, kind: str
+        self, url: URL, headers: Mapping[str, str], clock: Clock, kind: str, accept: Collection[int]
     ) -> Fetched | URL:
         host, port = str(url.raw_host), url.port or 0
         if addresses.is_literal(host) and not addresses.may_ask(
@@ -172,16 +185,22 @@ class Fetcher:
             started = time.monotonic()
             try:
                 async with clock.running():
-                    answer = await self._ask(url, headers, kind, gate, clock)
+                    answer = await self._ask(url, headers, kind, gate, clock, accept)
             except (FetchError, aiohttp.ClientError, OSError) as error:
                 failure = explain(error, redact(str(url)), clock.cause)
                 gate.record(failure, started)
                 raise failure from None
-            gate.record(None, started)
+            gate.record(self._hidden_failure(answer), started)
             return answer
 
     async def _ask(
-        self, url: URL, headers: Mapping[str, str], kind: str, gate: HostGate, clock: Clock
+        self,
+        url: URL,
+        headers: Mapping[str, str],
+        kind: str,
+        gate: HostGate,
+        clock: Clock,
+        accept: Collection[int],
     ) -> Fetched | URL:
         if self._session is None:
             raise RuntimeError("Use the fetcher inside `async with`.")
@@ -195,7 +214,8 @@ class Fetcher:
         heard = functools.partial(self._keep_pace, clock, asyncio.get_running_loop().time())
         name = redact(str(url))
         async with response:
-            if response.status in SUCCESS and response.status != PARTIAL:
+            wanted = response.status in SUCCESS and response.status != PARTIAL
+            if wanted or (response.status in accept and response.status in ERRORS):
                 body = await self._read(response, kind, name, heard)
                 return keep_answer(response, body, name, time.monotonic() - started)
             await self._drain(response, name)
@@ -239,12 +259,17 @@ class Fetcher:
             return addresses.join_url(url, location)
         if response.status == PARTIAL:
             raise FetchError("broken-answer", f"{name} sent a part although all was asked for.")
-        retry_after_s = parse_retry_after(
-            response.headers.get("Retry-After"),
-            now=datetime.now(UTC),
-            cap_s=self.policy.retry_after_cap_s,
-        )
-        raise refusal(response.status, name, retry_after_s)
+        raise self._refuse(response.status, name, response.headers.get("Retry-After"))
+
+    def _hidden_failure(self, answer: Fetched | URL) -> FetchError | None:
+        """What the gate learns from an error that is handed over: to be as polite as ever."""
+        if isinstance(answer, URL) or answer.status in SUCCESS:
+            return None
+        return self._refuse(answer.status, answer.final_url, answer.headers.get("retry-after"))
+
+    def _refuse(self, status: int, name: str, retry_after: str | None) -> FetchError:
+        now, cap_s = datetime.now(UTC), self.policy.retry_after_cap_s
+        return refusal(status, name, parse_retry_after(retry_after, now=now, cap_s=cap_s))
 
     async def _ask_robots(self, url: URL) -> None:
         """Hold an address against its host's robots.txt.
