@@ -2,7 +2,7 @@
 
 import typer
 
-from cli import accounts, demo, doctor, evaluate, imports, models, serve, verdicts
+from cli import accounts, demo, doctor, evaluate, imports, models, sandbox, serve, verdicts
 
 app = typer.Typer(
     name="afin",
@@ -24,3 +24,4 @@ app.command()(verdicts.classify)
 app.command()(verdicts.reclassify)
 app.add_typer(verdicts.app, name="verdicts")
 app.command()(evaluate.evaluate)
+app.command()(sandbox.sandbox)

@@ -9,9 +9,8 @@ import typer
 
 from cli.output import JsonFlag, note, print_json, print_table, print_text
 from pipelines.sources.sandbox import Sandbox, SandboxContent, SandboxPlan, parse_plan
+from pipelines.sources.sandbox.plan import MOST
 from schemas.errors import UsageError
-
-MOST = 10_000
 
 
 def sandbox(
@@ -27,9 +26,9 @@ def sandbox(
     misbehave: Annotated[
         str,
         typer.Option(
-            help="What goes wrong, as [server.]name[=share] or setting=value, comma-separated: "
-            "'none', 'dead=0.4', 'pexels.throttle=0.3,retry-after=date', 'pexels.challenge'. A "
-            "wrong name prints them all."
+            help="What goes wrong: name=share, server.name=share or setting=value, with commas: "
+            "'none', 'dead=0.4', 'pexels.throttle=0.3,retry-after=date', 'pexels.challenge'. "
+            "Without a server it is said of the photo hosts. A wrong name prints all there are."
         ),
     ] = "",
     port: Annotated[

@@ -1,12 +1,11 @@
 """afin up, afin worker and afin flower."""
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -14,7 +13,7 @@ from cli.output import JsonFlag, note, print_json
 from schemas.settings import Settings, load_settings
 from tasks.context import context
 from workers.broker import EmbeddedBroker
-from workers.flower import flower_url, run_flower
+from workers.flower import check_flower, flower_url, run_flower
 from workers.kinds import KINDS, run_worker
 from workers.processes import free_port
 from workers.supervisor import Supervisor, standard_specs
@@ -48,26 +47,23 @@ def worker(
     as_json: JsonFlag = False,
 ) -> None:
     """Run one worker of a kind in the foreground."""
-    if as_json:
-        _print_only({"worker": kind, "pid": os.getpid()})
-    raise typer.Exit(run_worker(kind, load_settings()))
+
+    def tell() -> None:
+        print_json({"worker": kind, "pid": os.getpid()})
+
+    # Not before it works: an error would make a second document.
+    ready = tell if as_json else None
+    raise typer.Exit(run_worker(kind, load_settings(), on_ready=ready))
 
 
 def flower(as_json: JsonFlag = False) -> None:
     """Run Flower, which shows workers, queues and tasks; read-only."""
     settings = load_settings()
+    check_flower(settings)
     port = settings.flower_port or free_port()
     if as_json:
-        _print_only({"flower": flower_url(settings, port)})
+        print_json({"flower": flower_url(settings, port)})
     raise typer.Exit(run_flower(settings, port))
-
-
-def _print_only(document: dict[str, Any]) -> None:
-    """Print the one document; what Celery prints on stdout afterwards goes to stderr."""
-    print_json(document)
-    sys.stdout.flush()
-    # Celery's banner is written to the descriptor, past anything set in Python.
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
 
 @contextmanager
