@@ -56,7 +56,7 @@ def demo(
     """
     data_dir = _fresh_folder(folder)
     adopt_settings({"AFIN_DATA_DIR": str(data_dir), "AFIN_FETCH_ALLOW_LOOPBACK": "true"})
-    with _serve_folder(data_dir / "samples") as base_url:
+    with serve_folder(data_dir / "samples") as base_url:
         samples = _draw(data_dir / "samples", base_url, accounts=accounts, photos=photos, seed=seed)
         with open_house(load_settings()) as house:
             adopt_settings(house.environment)
@@ -86,7 +86,7 @@ class _QuietHandler(SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def _serve_folder(folder: Path) -> Iterator[str]:
+def serve_folder(folder: Path) -> Iterator[str]:
     """Serve a folder on loopback, as the web the scrape workers fetch photos from."""
     folder.mkdir(parents=True, exist_ok=True)
     handler = functools.partial(_QuietHandler, directory=str(folder))

@@ -49,7 +49,7 @@ class Database:
             )
         elif kind == "sqlite":
             if parsed.database:
-                Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+                _make_folder(Path(parsed.database).parent)
             self.engine = create_engine(parsed, pool_size=8, max_overflow=24)
             _set_up_sqlite(self.engine)
         else:
@@ -137,6 +137,16 @@ def _set_up_sqlite(engine: Engine) -> None:
     def _begin(connection: Connection) -> None:
         write = connection.get_execution_options().get("afin_write", True)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatabaseError(
+            f"The folder {folder} cannot be made ({error.strerror}): set AFIN_DATA_DIR to a "
+            "folder that you may write to."
+        ) from error
 
 
 def _first_line(error: Exception) -> str:

@@ -19,6 +19,29 @@ json_values: st.SearchStrategy[object] = st.recursive(
     max_leaves=12,
 )
 
+PIECES = (
+    "<article ",
+    "class='photo-item' ",
+    "data-photo-modal-medium-id='7' ",
+    ">",
+    "</article>",
+    "<!--",
+    "-->",
+    "<![x[",
+    '"',
+    "<a rel=next href='?page=3'>",
+    "<a href='//[' rel=next>",
+    "<a href=/@x>",
+    "<img data-big-src=http://x ",
+    "<script id='__NEXT_DATA__'>",
+    "</script>",
+    "&#",
+    "99999999999999999999",
+    "http://[",
+)
+html_like = st.lists(st.sampled_from(PIECES) | st.text(max_size=8), max_size=25).map("".join)
+"""Pages put together from pieces of Pexels' and from anything."""
+
 Path = tuple[str | int, ...]
 
 

@@ -226,17 +226,29 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         list(iter_urls(tmp_path, {DOG}))
 
 
+def stream_measured(folder: Path, wnids: set[str]) -> tuple[int, int]:
+    """How many entries came, and the most bytes held at once on the way."""
+    tracemalloc.start()
+    try:
+        count = sum(1 for _ in iter_urls(folder, wnids))
+        return count, tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_line_without_end_is_not_held_in_memory(tmp_path: Path) -> None:
+    folder = write_urls(tmp_path, f"{DOG}_1\thttp://a.test/".encode() + b"a" * 20_000_000)
+    count, peak_bytes = stream_measured(folder, {DOG})
+    assert count == 1
+    assert peak_bytes < 3_000_000
+
+
 def test_a_long_list_is_streamed_in_flat_memory(tmp_path: Path) -> None:
     with (tmp_path / "fall11_urls.txt").open("wb") as file:
         for start in range(0, 200_000, 10_000):
             numbers = range(start, start + 10_000)
             file.writelines(b"n%08d_%d\thttp://a.test/%d.jpg\n" % (n % 9, n, n) for n in numbers)
-    tracemalloc.start()
-    try:
-        count = sum(1 for _ in iter_urls(tmp_path, {"n00000001", "n00000005"}))
-        _, peak_bytes = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
+    count, peak_bytes = stream_measured(tmp_path, {"n00000001", "n00000005"})
     assert count == 44_445
     assert (tmp_path / "fall11_urls.txt").stat().st_size > 7_000_000
     assert peak_bytes < 3_000_000

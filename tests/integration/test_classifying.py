@@ -1,0 +1,135 @@
+"""The main job over a real broker and real workers, undisturbed and disturbed."""
+
+import os
+import signal
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import pytest
+from redis import Redis
+from sqlalchemy import delete, func, select
+
+from schemas.runs import MemberState
+from schemas.verdicts import Verdict
+from storage.accounts import account_posts, list_accounts
+from storage.bundles import find_bundle
+from storage.runs import count_members
+from storage.tables import image_vectors, post_photos, verdicts
+from tasks.app import require_broker
+from tasks.start import start_classification
+from tasks.verdicts import gather_evidence, judge_accounts
+from tests.integration.conftest import House, until
+
+pytestmark = pytest.mark.timeout(600)
+
+Verdicts = dict[str, tuple[Verdict, ...]]
+
+
+@pytest.fixture(scope="session")
+def undisturbed(house: House) -> Verdicts:
+    """The verdicts of a first run that nothing disturbs."""
+    return house.wait(house.reclassify())
+
+
+def forget_vectors(house: House) -> None:
+    """Make the next run compute everything anew."""
+    with house.resources.database.write() as connection:
+        connection.execute(delete(image_vectors))
+
+
+def in_flight(house: House, run_id: int) -> bool:
+    with house.resources.database.read() as connection:
+        return count_members(connection, run_id)[MemberState.IN_FLIGHT] > 0
+
+
+def check_once_each(house: House, run_id: int, expected: Verdicts) -> None:
+    """Every account has one verdict of the run, equal to the undisturbed one."""
+    assert house.wait(run_id) == expected
+    with house.resources.database.read() as connection:
+        query = select(func.count()).where(verdicts.c.run_id == run_id)
+        assert connection.scalars(query).one() == len(expected)
+
+
+def test_every_account_gets_a_verdict(house: House, undisturbed: Verdicts) -> None:
+    with house.resources.database.read() as connection:
+        names = {account.username for account in list_accounts(connection)}
+    assert set(undisturbed) == names
+
+
+def test_photos_named_by_address_were_fetched_or_have_a_reason(
+    house: House, undisturbed: Verdicts
+) -> None:
+    with house.resources.database.read() as connection:
+        fetched = select(post_photos).where(post_photos.c.url.is_not(None))
+        rows = connection.execute(fetched).all()
+    assert rows
+    assert all(row.photo_sha256 or row.problem for row in rows)
+
+
+def test_broken_photos_are_recorded_and_hurt_only_themselves(
+    house: House, undisturbed: Verdicts
+) -> None:
+    with house.resources.database.read() as connection:
+        query = select(post_photos.c.problem).where(post_photos.c.problem.is_not(None))
+        problems = set(connection.scalars(query))
+    assert problems
+    assert any(one.lacking for found in undisturbed.values() for one in found)
+
+
+def test_verdicts_equal_those_computed_without_queues(house: House, undisturbed: Verdicts) -> None:
+    bundle = house.resources.bundle(house.bundle_id)
+    with house.resources.database.read() as connection:
+        accounts = list_accounts(connection)
+        posts = account_posts(connection, [account.id for account in accounts])
+    results = judge_accounts(bundle, posts, gather_evidence(house.resources, bundle, posts))
+    names = {account.id: account.username for account in accounts}
+    assert {names[key]: (verdict,) for key, (_own, verdict) in results.items()} == undisturbed
+
+
+def test_a_second_run_embeds_nothing_and_says_the_same(house: House, undisturbed: Verdicts) -> None:
+    def count() -> int:
+        with house.resources.database.read() as connection:
+            return connection.scalars(select(func.count()).select_from(image_vectors)).one()
+
+    before = count()
+    check_once_each(house, house.reclassify(), undisturbed)
+    assert count() == before
+
+
+def test_one_account_is_classified_by_name(house: House, undisturbed: Verdicts) -> None:
+    name = sorted(undisturbed)[0]
+    run_id = start_classification(house.resources, [name])
+    assert house.wait(run_id) == {name: undisturbed[name]}
+
+
+def test_the_first_bundle_is_the_active_one(house: House) -> None:
+    with house.resources.database.read() as connection:
+        assert find_bundle(connection).id == house.bundle_id
+
+
+@pytest.mark.parametrize("worker", ["gpu", "cpu", "control"])
+def test_a_killed_worker_costs_no_verdict(house: House, undisturbed: Verdicts, worker: str) -> None:
+    forget_vectors(house)
+    run_id = house.reclassify()
+    until(lambda: in_flight(house, run_id))
+    os.kill(house.pid(worker), signal.SIGKILL)
+    check_once_each(house, run_id, undisturbed)
+
+
+def test_an_emptied_broker_costs_no_verdict(house: House, undisturbed: Verdicts) -> None:
+    forget_vectors(house)
+    run_id = house.reclassify()
+    until(lambda: in_flight(house, run_id))
+    with Redis.from_url(require_broker(house.resources.settings)) as broker:
+        broker.flushall()
+    check_once_each(house, run_id, undisturbed)
+
+
+def test_flower_answers_and_refuses_to_act(house: House) -> None:
+    with urlopen(f"{house.flower_url}/tasks", timeout=30) as answer:  # noqa: S310 - loopback
+        assert answer.status == 200
+    act = Request(f"{house.flower_url}/api/worker/shutdown/gpu", method="POST")  # noqa: S310
+    with pytest.raises(HTTPError) as refused:
+        urlopen(act, timeout=30)  # noqa: S310 - loopback
+    refused.value.close()
+    assert refused.value.code in {401, 403, 404, 405}

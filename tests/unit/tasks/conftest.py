@@ -1,0 +1,31 @@
+"""Resources of a process for tests: empty stores, and a broker that lives in memory."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from kombu.transport.memory import Channel
+
+from tasks.context import Context, context
+from tests.adopted import adopted
+
+
+@pytest.fixture
+def resources(tmp_path: Path) -> Iterator[Context]:
+    """This process's context on an empty SQLite store; what is sent stays in memory."""
+    with adopted(
+        {
+            "AFIN_DATA_DIR": str(tmp_path / "data"),
+            "AFIN_BROKER_URL": "memory://",
+            "AFIN_RESULT_URL": "cache+memory://",
+        }
+    ):
+        yield context()
+        Channel.queues.clear()
+
+
+@pytest.fixture
+def resources_on_both(database_url: str, tmp_path: Path) -> Iterator[Context]:
+    """The same on SQLite and on PostgreSQL in turn."""
+    with adopted({"AFIN_DATA_DIR": str(tmp_path / "data"), "AFIN_DATABASE_URL": database_url}):
+        yield context()

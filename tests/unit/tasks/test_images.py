@@ -1,0 +1,131 @@
+"""A shard of photos becomes vectors; a bad photo among them hurts no other."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from pipelines.vision.batcher import Batcher
+from pipelines.vision.decode import PhotoTransform
+from schemas.bundles import BackboneRef
+from storage.photos import PhotoRow, add_photos
+from storage.vectors import Unusable, read_image_vectors
+from tasks.context import Context, Embedder
+from tasks.images import ShardResult, embed_photos
+from tests.unit.pipelines.vision import drawing
+
+REF = BackboneRef(name="mean-colour", hash="m" * 16, width=3)
+
+
+class MeanColour:
+    """The smallest backbone: a photo's vector is its mean colour."""
+
+    ref = REF
+    transform = PhotoTransform(size=8, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+    def embed(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        self.seen += len(batch)
+        return np.asarray(batch.mean(axis=(1, 2)), np.float32)
+
+
+@pytest.fixture
+def backbone() -> MeanColour:
+    return MeanColour()
+
+
+@pytest.fixture
+def embedder(backbone: MeanColour) -> Iterator[Embedder]:
+    with Batcher(backbone.embed, batch_size=4, wait_s=0.01, max_pending=8) as batcher:
+        yield Embedder(backbone, batcher)  # type: ignore[arg-type]
+
+
+def keep(resources: Context, data: bytes) -> str:
+    sha256 = resources.blobs.write_photo(data)
+    row = PhotoRow(sha256=sha256, size_bytes=len(data), width=60, height=40, format="jpeg")
+    with resources.database.write() as connection:
+        add_photos(connection, [row])
+    return sha256
+
+
+def colours(resources: Context, count: int) -> list[str]:
+    return [
+        keep(resources, drawing.save(drawing.plain((10 * n, 0, 0)), "PNG")) for n in range(count)
+    ]
+
+
+def embed(resources: Context, embedder: Embedder, wanted: list[str]) -> ShardResult:
+    return embed_photos(resources, embedder, wanted, lambda: None)
+
+
+def stored(resources: Context, wanted: list[str]) -> dict[str, NDArray[np.float32] | Unusable]:
+    with resources.database.read() as connection:
+        return read_image_vectors(connection, REF.hash, wanted)
+
+
+def test_every_photo_gets_its_own_vector(resources: Context, embedder: Embedder) -> None:
+    wanted = colours(resources, 10)
+    assert embed(resources, embedder, wanted) == ShardResult(photos=10, embedded=10)
+    found = stored(resources, wanted)
+    for number, sha256 in enumerate(wanted):
+        assert np.array_equal(found[sha256], [10 * number, 0, 0])  # type: ignore[arg-type]
+
+
+def test_what_is_known_is_not_embedded_again(
+    resources: Context, embedder: Embedder, backbone: MeanColour
+) -> None:
+    wanted = colours(resources, 6)
+    embed(resources, embedder, wanted[:4])
+    assert embed(resources, embedder, wanted) == ShardResult(photos=6, cached=4, embedded=2)
+    assert backbone.seen == 6
+
+
+def test_a_photo_shown_twice_is_embedded_once(
+    resources: Context, embedder: Embedder, backbone: MeanColour
+) -> None:
+    (only,) = colours(resources, 1)
+    assert embed(resources, embedder, [only, only]) == ShardResult(photos=1, embedded=1)
+    assert backbone.seen == 1
+
+
+def test_bad_photos_are_kept_with_their_reason_and_the_rest_is_embedded(
+    resources: Context, embedder: Embedder
+) -> None:
+    good = colours(resources, 3)
+    cut = drawing.save(drawing.textured(), "JPEG")
+    bad = {
+        keep(resources, cut[: len(cut) // 2]): "truncated",
+        keep(resources, drawing.png_bomb()): "too-many-pixels",
+        keep(resources, b"<html>"): "not-an-image",
+    }
+    gone = keep(resources, b"soon gone")
+    resources.blobs.delete_photo(gone)
+    result = embed(resources, embedder, [*good, *bad, gone])
+    assert result == ShardResult(photos=7, embedded=3, unusable=4)
+    found = stored(resources, [*bad, gone])
+    assert found == {
+        sha256: Unusable(problem=reason) for sha256, reason in {**bad, gone: "lost"}.items()
+    }
+
+
+def test_a_bad_photo_is_not_tried_again(resources: Context, embedder: Embedder) -> None:
+    bad = keep(resources, b"<html>")
+    embed(resources, embedder, [bad])
+    assert embed(resources, embedder, [bad]) == ShardResult(photos=1, cached=1)
+
+
+def test_a_photo_that_the_model_cannot_take_hurts_no_other(resources: Context) -> None:
+    def refuse_black(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        if (batch.max(axis=(1, 2, 3)) == 0).any():
+            raise RuntimeError("The model does not like black.")
+        return np.asarray(batch.mean(axis=(1, 2)), np.float32)
+
+    wanted = colours(resources, 5)
+    with Batcher(refuse_black, batch_size=8, wait_s=0.05, max_pending=8) as batcher:
+        embedder = Embedder(MeanColour(), batcher)  # type: ignore[arg-type]
+        result = embed(resources, embedder, wanted)
+    assert result == ShardResult(photos=5, embedded=4, unusable=1)
+    assert stored(resources, wanted[:1]) == {wanted[0]: Unusable(problem="not-embedded")}
