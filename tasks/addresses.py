@@ -56,7 +56,7 @@ def read_broker_url(data_dir: Path) -> str | None:
     try:
         record = BrokerRecord.model_validate_json(broker_record_path(data_dir).read_bytes())
         os.kill(record.pid, 0)
-    except (FileNotFoundError, NotADirectoryError, ProcessLookupError, PermissionError, ValidationError):
+    except (OSError, ValidationError):
         # A process that is not ours is not the server that our user started.
         return None
     return record.url if answers(record.url) else None
