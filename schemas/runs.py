@@ -1,4 +1,4 @@
-"""The life of a run: a bulk classification, or a training."""
+"""The life of a run: a bulk classification, a training, or a crawl."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -12,6 +12,7 @@ class RunKind(StrEnum):
 
     CLASSIFY = "classify"
     TRAIN = "train"
+    CRAWL = "crawl"
 
 
 class RunState(StrEnum):

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, delete, exists, func, select, update
 
 from schemas.base import Frozen
+from storage.crawl_tables import tagged_post_photos
 from storage.database import in_parts, insert_or_update
 from storage.tables import photos, post_photos, posts, training_examples
 
@@ -94,6 +95,7 @@ def forget_unused_photos(connection: Connection, candidates: Collection[str]) ->
                     photos.c.sha256.in_(part),
                     ~exists().where(post_photos.c.photo_sha256 == photos.c.sha256),
                     ~exists().where(training_examples.c.photo_sha256 == photos.c.sha256),
+                    ~exists().where(tagged_post_photos.c.photo_sha256 == photos.c.sha256),
                 )
             )
         )

@@ -114,6 +114,33 @@ def end_run(
     return result.rowcount == 1
 
 
+def pause_run(connection: Connection, run_id: int) -> bool:
+    """Stop feeding a run; what flies ends. Return whether it was running."""
+    return _change_state(connection, run_id, RunState.RUNNING, RunState.PAUSED)
+
+
+def resume_run(connection: Connection, run_id: int) -> bool:
+    """Go on feeding a paused run; return whether it was paused."""
+    return _change_state(connection, run_id, RunState.PAUSED, RunState.RUNNING)
+
+
+def reopen_run(connection: Connection, run_id: int) -> None:
+    """Let a run that had ended go on, because some of its work is to be tried again.
+
+    Its generation rises, so that a message left over from before does nothing.
+    """
+    connection.execute(
+        update(runs)
+        .where(runs.c.id == run_id)
+        .values(
+            state=RunState.RUNNING,
+            error=None,
+            finished_at=None,
+            generation=runs.c.generation + 1,
+        )
+    )
+
+
 def count_members(connection: Connection, run_id: int) -> dict[MemberState, int]:
     """Return how many members stand where."""
     query = (
@@ -264,6 +291,13 @@ def dead_members(connection: Connection, run_id: int) -> list[tuple[str, str]]:
         .order_by(influencers.c.username)
     )
     return [(username, problem or "") for username, problem in connection.execute(query)]
+
+
+def _change_state(connection: Connection, run_id: int, old: RunState, new: RunState) -> bool:
+    result = connection.execute(
+        update(runs).where(runs.c.id == run_id, runs.c.state == old).values(state=new)
+    )
+    return result.rowcount == 1
 
 
 def _run(row: Row[Any]) -> Run:

@@ -1,65 +1,26 @@
 """Every table of afin; migrations/ brings a database to this state."""
 
-from datetime import UTC, datetime
-from typing import Any
-
 from sqlalchemy import (
-    JSON,
     BigInteger,
     Column,
-    DateTime,
     ForeignKey,
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     String,
     Table,
     Text,
-    TypeDecorator,
     UniqueConstraint,
 )
-from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.engine import Dialect
 
-SCHEMA_VERSION = "0001"
+# Its tables belong to the same metadata, which is whole once this module is imported.
+from storage import crawl_tables
+from storage.columns import Id, Instant, Json, metadata
+
+__all__ = ["SCHEMA_VERSION", "crawl_tables", "metadata"]
+
+SCHEMA_VERSION = "0002"
 """The newest migration; a test holds it to migrations/versions."""
-
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
-
-
-class Instant(TypeDecorator[datetime]):
-    """A moment in UTC: aware in Python, without zone in SQLite, which knows none."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
-        """Store in UTC; a value without zone is a bug, not a guess."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("A stored moment needs a time zone.")
-        return value.astimezone(UTC)
-
-    def process_result_value(self, value: Any, _dialect: Dialect) -> datetime | None:
-        """Give the zone back that SQLite dropped."""
-        if value is None:
-            return None
-        moment: datetime = value
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-
-
-Json = JSON().with_variant(JSONB(), "postgresql")
-Id = BigInteger().with_variant(Integer(), "sqlite")
-"""SQLite numbers rows by itself only where the key's type is exactly INTEGER."""
 
 
 def _influencer() -> Column[int]:
@@ -77,7 +38,24 @@ photos = Table(
     Column("height", Integer, nullable=False),
     Column("format", String(8), nullable=False),
     Column("credit", Text, nullable=False, default=""),
+    # dHash of 64 bits, signed; null where the pixels were never looked at.
+    Column("phash", BigInteger),
     Column("created_at", Instant, nullable=False),
+)
+
+photo_bands = Table(
+    "photo_bands",
+    metadata,
+    # Of two hashes that differ in at most three bits, one quarter is the same.
+    Column("band", Integer, primary_key=True),
+    Column("bits", Integer, primary_key=True),
+    Column(
+        "photo_sha256",
+        String(64),
+        ForeignKey("photos.sha256", ondelete="CASCADE"),
+        primary_key=True,
+        index=True,
+    ),
 )
 
 influencers = Table(
