@@ -2,7 +2,19 @@
 
 import typer
 
-from cli import accounts, demo, doctor, evaluate, imports, models, sandbox, serve, verdicts
+from cli import (
+    accounts,
+    demo,
+    doctor,
+    evaluate,
+    imports,
+    models,
+    runs,
+    sandbox,
+    scrape,
+    serve,
+    verdicts,
+)
 
 app = typer.Typer(
     name="afin",
@@ -17,11 +29,13 @@ app.command()(serve.up)
 app.command()(serve.worker)
 app.command()(serve.flower)
 app.add_typer(imports.app, name="import")
+app.add_typer(scrape.app, name="scrape")
 app.add_typer(accounts.app, name="accounts")
 app.command()(models.train)
 app.add_typer(models.app, name="models")
 app.command()(verdicts.classify)
 app.command()(verdicts.reclassify)
 app.add_typer(verdicts.app, name="verdicts")
+app.add_typer(runs.app, name="runs")
 app.command()(evaluate.evaluate)
 app.command()(sandbox.sandbox)

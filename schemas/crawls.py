@@ -7,8 +7,10 @@ from pydantic import Field
 
 from schemas.base import Frozen
 from schemas.posts import Problem
+from schemas.runs import RunState
 
 Source = Literal["imagenet", "pexels", "instagram"]
+PartKind = Literal["synset", "files", "search", "pages", "tag", "account"]
 MediaKind = Literal["photo", "album", "video"]
 Item = TypeVar("Item")
 
@@ -83,3 +85,40 @@ class Usage(Frozen):
 
     percent: float = Field(0.0, ge=0, description="the most used of all allowances; 100: throttled")
     regain_at: datetime | None = Field(None, description="when a throttled one is let in again")
+
+
+class HostReport(Frozen):
+    """How many addresses one host had in a crawl, and what became of them."""
+
+    host: str
+    found: int
+    stored: int
+    dead: int
+
+
+class CrawlReport(Frozen):
+    """What became of a crawl.
+
+    ``found`` addresses are ``stored`` now, ``known`` from an earlier crawl, ``waiting``, beyond the
+    limit asked for, duplicates (of content or looks), placeholders, ``refused`` for what they
+    are, or ``dead`` for a reason that may pass. ``hosts`` are those with the most addresses.
+    """
+
+    run: int
+    state: RunState
+    error: str | None
+    found: int
+    stored: int
+    known: int
+    waiting: int
+    duplicates: int
+    placeholders: int
+    beyond_limit: int
+    dead: dict[str, int]
+    refused: dict[str, int]
+    size_bytes: int
+    lists: int
+    pages: int
+    lists_failed: dict[str, str]
+    remarks: dict[str, str]
+    hosts: list[HostReport]

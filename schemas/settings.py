@@ -2,6 +2,7 @@
 
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -42,8 +43,40 @@ class Settings(BaseSettings):
     fetch_honour_robots: bool = Field(
         True, description="obey robots.txt and X-Robots-Tag: noai; turning it off is logged"
     )
-    fetch_concurrency: int = Field(64, ge=1, description="photos fetched at once by one worker")
+    fetch_concurrency: int = Field(200, ge=1, description="requests at once of one worker")
     fetch_timeout_s: float = Field(30.0, gt=0, description="total deadline of one photo")
+    fetch_check: Literal["decode", "header"] = Field(
+        "decode",
+        description="how a fetched photo is checked; header: faster, and no perceptual hash",
+    )
+
+    # Crawls
+    crawl_min_side: int = Field(64, ge=1, description="pixels; smaller ones are no examples")
+    crawl_max_aspect: float = Field(
+        4.0, ge=1, description="long side by short side; narrower ones are banners, no examples"
+    )
+    crawl_placeholder_urls: int = Field(
+        8, ge=2, description="as many listed photos with the same bytes stand in for lost ones"
+    )
+    crawl_shard_urls: int = Field(100, ge=1, le=1000, description="addresses a message")
+    crawl_window: int = Field(2000, ge=1, description="addresses of one crawl in flight at once")
+    crawl_lists: int = Field(4, ge=1, description="pages of one crawl asked for at once")
+
+    # Sources
+    imagenet_url: str | None = Field(None, description="base of ImageNet's historical text API")
+    imagenet_files: Path | None = Field(
+        None, description="folder with fall11_urls.txt, words.txt and wordnet.is_a.txt"
+    )
+    pexels_url: str = Field("https://api.pexels.com", description="Pexels' API")
+    pexels_site: str = Field("https://www.pexels.com", description="Pexels' pages (page mode)")
+    pexels_key: SecretStr | None = Field(None, description="the key of your account at Pexels")
+    instagram_url: str = Field(
+        "https://graph.facebook.com/v23.0", description="the Graph API, with its version"
+    )
+    instagram_token: SecretStr | None = Field(None, description="access token of the Graph API")
+    instagram_user_id: str | None = Field(
+        None, description="id of the business account on whose behalf Instagram is asked"
+    )
 
     # How work is cut up
     shard_posts: int = Field(32, ge=1, le=200, description="posts a message; 25-50 measured best")

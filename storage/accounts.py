@@ -147,6 +147,29 @@ def _save_places(connection: Connection, places: dict[int, tuple[PhotoPlace, ...
     insert_or_update(connection, post_photos, rows, key=["post_id", "position"])
 
 
+def find_places(
+    connection: Connection, username: str, external_ids: Collection[str]
+) -> dict[str, list[PhotoPlace]]:
+    """Return the photos of those posts of an account that are known, by the posts' own ids."""
+    query = (
+        select(
+            posts.c.external_id,
+            post_photos.c.photo_sha256,
+            post_photos.c.url,
+            post_photos.c.problem,
+        )
+        .join(posts, posts.c.id == post_photos.c.post_id)
+        .join(influencers, influencers.c.id == posts.c.influencer_id)
+        .where(influencers.c.username == username, posts.c.external_id.in_(external_ids))
+        .order_by(post_photos.c.post_id, post_photos.c.position)
+    )
+    found: dict[str, list[PhotoPlace]] = {}
+    for row in connection.execute(query):
+        place = PhotoPlace(sha256=row.photo_sha256, url=row.url, problem=row.problem)
+        found.setdefault(row.external_id, []).append(place)
+    return found
+
+
 def find_account(connection: Connection, username: str) -> AccountRow:
     """Return one account.
 

@@ -60,6 +60,8 @@ crawl_parts = Table(
     Column("cursor", Text),
     Column("pages", Integer, nullable=False, default=0),
     Column("found", Integer, nullable=False, default=0),
+    # Pages in a row that brought nothing new: some sources never say that it was the last.
+    Column("idle_pages", Integer, nullable=False, default=0),
     Column("problem", Text),
     UniqueConstraint("run_id", "kind", "name", "category"),
     Index(None, "run_id", "state", "id"),

@@ -8,11 +8,15 @@ from sqlalchemy import Connection, delete, exists, func, select, update
 from schemas.base import Frozen
 from storage.crawl_tables import tagged_post_photos
 from storage.database import in_parts, insert_or_update
+from storage.likeness import add_bands, to_stored
 from storage.tables import photos, post_photos, posts, training_examples
 
 
 class PhotoRow(Frozen):
-    """One photo's content, as stored; ``width`` and ``height`` in pixels as a person sees it."""
+    """One photo's content, as stored; ``width`` and ``height`` in pixels as a person sees it.
+
+    ``phash`` is its perceptual hash, 64 bits unsigned, None where its pixels were not looked at.
+    """
 
     sha256: str
     size_bytes: int
@@ -20,6 +24,7 @@ class PhotoRow(Frozen):
     height: int
     format: str
     credit: str = ""
+    phash: int | None = None
 
 
 class PendingPhoto(Frozen):
@@ -33,8 +38,24 @@ class PendingPhoto(Frozen):
 def add_photos(connection: Connection, rows: Sequence[PhotoRow]) -> None:
     """Record photos; one that is known stays as it is."""
     now = datetime.now(UTC)
-    unique = {row.sha256: {**row.model_dump(), "created_at": now} for row in rows}
+    unique = {
+        row.sha256: {
+            **row.model_dump(),
+            "phash": None if row.phash is None else to_stored(row.phash),
+            "created_at": now,
+        }
+        for row in rows
+    }
     insert_or_update(connection, photos, list(unique.values()), key=["sha256"])
+    add_bands(connection, {row.sha256: row.phash for row in rows if row.phash is not None})
+
+
+def known_photos(connection: Connection, hashes: Collection[str]) -> set[str]:
+    """Return those contents that are stored already."""
+    found: set[str] = set()
+    for part in in_parts(hashes):
+        found.update(connection.scalars(select(photos.c.sha256).where(photos.c.sha256.in_(part))))
+    return found
 
 
 def pending_photos(
@@ -69,6 +90,21 @@ def settle_photo(
             post_photos.c.post_id == pending.post_id,
             post_photos.c.position == pending.position,
             post_photos.c.url == pending.url,
+        )
+        .values(photo_sha256=sha256, problem=problem)
+    )
+
+
+def settle_place(
+    connection: Connection, post_id: int, position: int, *, sha256: str | None, problem: str | None
+) -> None:
+    """Say how a photo of a post was fetched from whatever address; one that is there stays."""
+    connection.execute(
+        update(post_photos)
+        .where(
+            post_photos.c.post_id == post_id,
+            post_photos.c.position == position,
+            post_photos.c.photo_sha256.is_(None),
         )
         .values(photo_sha256=sha256, problem=problem)
     )

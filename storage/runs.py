@@ -124,6 +124,11 @@ def resume_run(connection: Connection, run_id: int) -> bool:
     return _change_state(connection, run_id, RunState.PAUSED, RunState.RUNNING)
 
 
+def note_run_error(connection: Connection, run_id: int, error: str) -> None:
+    """Keep why a run will have failed although some of its work still goes on."""
+    connection.execute(update(runs).where(runs.c.id == run_id).values(error=error[:1000]))
+
+
 def reopen_run(connection: Connection, run_id: int) -> None:
     """Let a run that had ended go on, because some of its work is to be tried again.
 

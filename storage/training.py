@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Sequence
 from sqlalchemy import ColumnElement, Connection, exists, func, select
 
 from schemas.base import Frozen
-from storage.database import insert_or_update
+from storage.database import in_parts, insert_or_update
 from storage.tables import image_vectors, training_examples
 
 TRAIN = "train"
@@ -52,6 +52,20 @@ def add_examples(connection: Connection, examples: Sequence[NewExample]) -> None
         key=["source", "photo_sha256", "category"],
         update=["split", "caption"],
     )
+
+
+def example_pairs(
+    connection: Connection, source: str, photos: Collection[str]
+) -> set[tuple[str, str]]:
+    """Return which of these photos are examples of a source already, each with its category."""
+    columns = training_examples.c
+    found: set[tuple[str, str]] = set()
+    for part in in_parts(photos):
+        query = select(columns.photo_sha256, columns.category).where(
+            columns.source == source, columns.photo_sha256.in_(part)
+        )
+        found.update((row.photo_sha256, row.category) for row in connection.execute(query))
+    return found
 
 
 def newest_example(connection: Connection) -> int:

@@ -147,6 +147,7 @@ def configure(app: Celery, settings: Settings) -> None:
             "tasks.texts",
             "tasks.verdicts",
             "tasks.scrape",
+            "tasks.crawl",
             "tasks.runs",
             "tasks.train",
         ),

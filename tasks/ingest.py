@@ -11,10 +11,11 @@ from typing import TypeVar
 from pydantic import Field
 
 from pipelines.text.clean import clean_caption
-from pipelines.vision.decode import PhotoLimits, inspect_photo
+from pipelines.vision.decode import PhotoInfo, PhotoLimits, inspect_photo
 from schemas.base import Frozen
 from schemas.errors import PhotoError
 from schemas.posts import Label, LabelledPhoto, Problem, SourceAccount, SourcePhoto, SourcePost
+from schemas.settings import Settings
 from storage.accounts import NewPost, PhotoPlace, save_account
 from storage.labels import add_labels
 from storage.photos import PhotoRow, add_photos
@@ -150,16 +151,20 @@ def check_photo(resources: Context, data: bytes) -> PhotoRow:
     Raises:
         PhotoError: it does not; nothing is kept.
     """
-    settings = resources.settings
-    limits = PhotoLimits(max_bytes=settings.max_photo_bytes, max_pixels=settings.max_photo_pixels)
-    info = inspect_photo(data, limits)
+    info = inspect_photo(data, photo_limits(resources.settings))
+    return keep_photo(resources, data, info)
+
+
+def keep_photo(resources: Context, data: bytes, info: PhotoInfo) -> PhotoRow:
+    """Keep the bytes of a photo that was looked at, and return its row."""
     return PhotoRow(
-        sha256=resources.blobs.write_photo(data),
-        size_bytes=len(data),
-        width=info.width,
-        height=info.height,
-        format=info.format,
+        sha256=resources.blobs.write_photo(data), size_bytes=len(data), **info.model_dump()
     )
+
+
+def photo_limits(settings: Settings) -> PhotoLimits:
+    """What a photo may cost, by the settings."""
+    return PhotoLimits(max_bytes=settings.max_photo_bytes, max_pixels=settings.max_photo_pixels)
 
 
 def _store_photo(resources: Context, path: Path) -> PhotoRow | Problem:

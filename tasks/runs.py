@@ -23,6 +23,7 @@ from storage.runs import (
 from storage.vectors import known_image_vectors, read_text_vectors
 from tasks.app import EVENT_SUFFIX, app, task
 from tasks.context import Context, context
+from tasks.crawl import feed_crawl, sweep_crawl
 from tasks.train import advance
 from tasks.verdicts import needs_work
 
@@ -36,6 +37,10 @@ def feed(run_id: int) -> str:
     Sending is not undone if it is interrupted: the sweeper sends those accounts again.
     """
     resources = context()
+    with resources.database.read() as connection:
+        run = read_run(connection, run_id)
+    if run.state is RunState.RUNNING and run.kind is RunKind.CRAWL:
+        return feed_crawl(resources, run)
     with resources.database.write() as connection:
         run = read_run(connection, run_id)
         if run.state is not RunState.RUNNING or run.kind is not RunKind.CLASSIFY:
@@ -71,6 +76,10 @@ def sweep() -> str:
     for run in running:
         if run.kind is RunKind.TRAIN:
             advance(run.id)
+            continue
+        if run.kind is RunKind.CRAWL:
+            sweep_crawl(resources, run)
+            feed(run.id)
             continue
         with resources.database.write() as connection:
             again, dead = recall_overdue(

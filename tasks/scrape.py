@@ -1,27 +1,22 @@
 """Fetching: photos that posts name by address, many at once on one event loop a process."""
 
 import asyncio
-import threading
 from collections.abc import Sequence
-from functools import cache
 
-from pipelines.sources.http import Fetcher, FetchPolicy, redact
+from pipelines.sources.http import Fetcher, redact
 from schemas.errors import FetchError, PhotoError
 from schemas.posts import Problem
-from schemas.settings import load_settings
 from storage.photos import PendingPhoto, PhotoRow, add_photos, pending_photos, settle_photo
 from storage.problems import add_problems
 from storage.runs import is_current, read_run, touch_member
 from tasks.app import task
 from tasks.chords import never_failing, noting_problems
 from tasks.context import Context, context
+from tasks.fetching import fetching
 from tasks.ingest import check_photo
-from tasks.loop import BackgroundLoop
 
 SHARD_DEADLINE_S = 600.0
 """Longest time one shard may take; threads know no time limit of Celery's."""
-
-_opening = threading.Lock()
 
 
 @task("scrape.photos")
@@ -37,7 +32,7 @@ def photos(run_id: int, generation: int, influencer_id: int, first: int, last: i
             return "stale"
         wanted = pending_photos(connection, influencer_id, first=first, last=last)
     with noting_problems(resources, run_id, influencer_id):
-        loop, fetcher = _fetching()
+        loop, fetcher = fetching()
         found = loop.run(_fetch_all(resources, fetcher, wanted), timeout_s=SHARD_DEADLINE_S)
         stored = settle(resources, wanted, found)
     with resources.database.write() as connection:
@@ -79,24 +74,3 @@ async def _fetch_one(
         return await asyncio.to_thread(check_photo, resources, answer.body)
     except (FetchError, PhotoError) as error:
         return error
-
-
-def _fetching() -> tuple[BackgroundLoop, Fetcher]:
-    # Two task threads that come first at once must not open two.
-    with _opening:
-        return _open_fetching()
-
-
-@cache
-def _open_fetching() -> tuple[BackgroundLoop, Fetcher]:
-    settings = load_settings()
-    policy = FetchPolicy(
-        total_timeout_s=settings.fetch_timeout_s,
-        max_bytes=settings.max_photo_bytes,
-        concurrency=settings.fetch_concurrency,
-        allow_loopback=settings.fetch_allow_loopback,
-        honour_robots=settings.fetch_honour_robots,
-    )
-    loop, fetcher = BackgroundLoop("afin-fetch"), Fetcher(policy)
-    loop.run(fetcher.__aenter__(), timeout_s=10.0)
-    return loop, fetcher

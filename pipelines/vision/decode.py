@@ -19,6 +19,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 from pydantic import Field
 
+from pipelines.vision.phash import dhash
 from pipelines.vision.signatures import (
     is_cut_short,
     is_unsupported_image,
@@ -30,6 +31,9 @@ from schemas.errors import PhotoError
 
 MIN_SIDE = 8
 """Photos with a shorter side, in pixels, are tracking pixels and spacers, not photos."""
+
+HASHED_SIDE = 512
+"""Longer photos, in pixels, are shrunk before their perceptual hash is made."""
 
 # Imported by hand: Image.open would import every plugin it has on the first WebP.
 _PLUGINS = (
@@ -88,11 +92,15 @@ class PhotoTransform(Frozen):
 
 
 class PhotoInfo(Frozen):
-    """What a photo is: pixels as seen once rotated upright, and a format slug such as ``jpeg``."""
+    """What a photo is: pixels as seen once rotated upright, and a format slug such as ``jpeg``.
+
+    ``phash`` is its perceptual hash (64 bits, unsigned), None where no pixel was looked at.
+    """
 
     width: int
     height: int
     format: str
+    phash: int | None = None
 
 
 def inspect_photo(data: bytes, limits: PhotoLimits) -> PhotoInfo:
@@ -111,9 +119,24 @@ def inspect_photo(data: bytes, limits: PhotoLimits) -> PhotoInfo:
         photo.load()
         if _orientation(photo) >= _FIRST_SIDEWAYS:
             width, height = height, width
-        # Pillow has a name of its own for JPEGs with more than one picture.
-        name = "jpeg" if isinstance(photo, JpegImageFile) else str(photo.format).lower()
-        return PhotoInfo(width=width, height=height, format=name)
+        return PhotoInfo(
+            width=width, height=height, format=_name_format(photo), phash=_hash_upright(photo)
+        )
+
+
+def read_header(data: bytes, limits: PhotoLimits) -> PhotoInfo:
+    """Read what a photo says of itself without decoding it, and look whether its end is there.
+
+    Raises:
+        PhotoError: the header or the end tell that it cannot be used; ``reason`` says why.
+    """
+    with _open_photo(data, limits) as photo:
+        if is_cut_short(data):
+            raise PhotoError("truncated", "The photo's end is missing: fetch or copy it again.")
+        width, height = photo.size
+        if _orientation(photo) >= _FIRST_SIDEWAYS:
+            width, height = height, width
+        return PhotoInfo(width=width, height=height, format=_name_format(photo))
 
 
 def decode_photo(data: bytes, transform: PhotoTransform, limits: PhotoLimits) -> NDArray[np.uint8]:
@@ -131,6 +154,20 @@ def decode_photo(data: bytes, transform: PhotoTransform, limits: PhotoLimits) ->
         if upright is not None:
             image = image.transpose(upright)
         return np.array(_resize_and_crop(image, transform), dtype=np.uint8)
+
+
+def _name_format(photo: ImageFile) -> str:
+    # Pillow has a name of its own for JPEGs with more than one picture.
+    return "jpeg" if isinstance(photo, JpegImageFile) else str(photo.format).lower()
+
+
+def _hash_upright(photo: ImageFile) -> int:
+    """Hash a loaded photo as a person sees it, at a size at which that costs little."""
+    image = _to_rgb(photo)
+    factor = max(image.size) // HASHED_SIDE
+    small = image.reduce(factor) if factor > 1 else image
+    upright = _UPRIGHT.get(_orientation(photo))
+    return dhash(np.asarray(small if upright is None else small.transpose(upright)))
 
 
 @contextmanager
@@ -217,7 +254,7 @@ def _orientation(photo: ImageFile) -> int:
     return value if isinstance(value, int) and 1 <= value <= max(_UPRIGHT) else 1
 
 
-def _to_rgb(photo: ImageFile) -> Image.Image:
+def _to_rgb(photo: Image.Image) -> Image.Image:
     """Bring any supported mode to RGB, on white where it is transparent."""
     if photo.mode in _MODES_16_BIT:
         return _from_16_bit(photo)
@@ -229,7 +266,7 @@ def _to_rgb(photo: ImageFile) -> Image.Image:
     return photo.convert("RGB")
 
 
-def _from_16_bit(photo: ImageFile) -> Image.Image:
+def _from_16_bit(photo: Image.Image) -> Image.Image:
     """Keep the high byte of 16-bit grey, as libpng does for 16-bit colour; Pillow would clip."""
     samples = np.asarray(photo).astype(np.uint16)
     grey = (samples >> 8).astype(np.uint8)

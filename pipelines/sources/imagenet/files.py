@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pipelines.sources.imagenet.listing import WNID_CHARS, parse_listed
 from pipelines.sources.values import make_problem
-from schemas.crawls import FoundPhoto
+from schemas.crawls import FoundPhoto, Page
 from schemas.errors import SourceError
 from schemas.posts import Problem
 
@@ -45,25 +45,65 @@ def iter_urls(folder: Path, wnids: Collection[str]) -> Iterator[FoundPhoto | Pro
     path = find_imagenet_file(folder, URLS)
     wanted = frozenset(wnid.encode("utf-8", "replace") for wnid in wnids)
     try:
-        for line in _iter_lines(path, wanted):
-            if len(line) > MAX_LINE_BYTES:
-                where = f"{path.name}: {line[:WNID_CHARS].decode('ascii', 'replace')}"
-                detail = f"A line has more than {MAX_LINE_BYTES // 1024} KiB."
-                yield make_problem(where=where, reason="line-too-long", detail=detail)
-            else:
-                yield parse_listed(line, path.name)
+        for _end, lines in _iter_chunks(path, 0):
+            yield from (_parse(line, path.name) for line in lines if line[:WNID_CHARS] in wanted)
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
-def _iter_lines(path: Path, wanted: Collection[bytes]) -> Iterator[bytes]:
-    """Yield the lines that begin with one of ``wanted``; of a line too long only the beginning."""
+def read_url_page(
+    folder: Path, wnids: Collection[str], *, start: int = 0, most: int = 20_000
+) -> Page[FoundPhoto]:
+    """Read on in fall11_urls.txt from byte ``start`` until about ``most`` photos are found.
+
+    ``next`` is the byte to go on from. Memory is bounded by ``most`` and one chunk of the file.
+
+    Raises:
+        SourceError: the file is not there, or cannot be read.
+    """
+    path = find_imagenet_file(folder, URLS)
+    wanted = frozenset(wnid.encode("utf-8", "replace") for wnid in wnids)
+    found: list[FoundPhoto] = []
+    problems: list[Problem] = []
+    try:
+        for end, lines in _iter_chunks(path, start):
+            for line in lines:
+                if line[:WNID_CHARS] in wanted:
+                    item = _parse(line, path.name)
+                    if isinstance(item, FoundPhoto):
+                        found.append(item)
+                    else:
+                        problems.append(item)
+            if len(found) >= most:
+                return Page(items=tuple(found), next=str(end), problems=tuple(problems))
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read: {error.strerror or error}.") from error
+    return Page(items=tuple(found), problems=tuple(problems))
+
+
+def _parse(line: bytes, name: str) -> FoundPhoto | Problem:
+    if len(line) <= MAX_LINE_BYTES:
+        return parse_listed(line, name)
+    where = f"{name}: {line[:WNID_CHARS].decode('ascii', 'replace')}"
+    detail = f"A line has more than {MAX_LINE_BYTES // 1024} KiB."
+    return make_problem(where=where, reason="line-too-long", detail=detail)
+
+
+def _iter_chunks(path: Path, start: int) -> Iterator[tuple[int, list[bytes]]]:
+    """Yield the lines of a file, some at a time, each time with the byte after the last of them.
+
+    Of a line too long only its beginning is kept.
+    """
     with path.open("rb") as file:
-        rest = b""
+        file.seek(start)
+        end, rest, rest_bytes = start, b"", 0
         while chunk := file.read(_CHUNK_BYTES):
             lines = (rest + chunk).split(b"\n")
             # What a too long line has beyond its beginning is thrown away as it comes in.
-            rest = lines.pop()[: MAX_LINE_BYTES + 1]
-            yield from [line for line in lines if line[:WNID_CHARS] in wanted]
-        if rest[:WNID_CHARS] in wanted:
-            yield rest
+            last = lines.pop()
+            rest_bytes = len(last) if lines else rest_bytes + len(chunk)
+            rest = last[: MAX_LINE_BYTES + 1]
+            end = file.tell() - rest_bytes
+            yield end, lines
+        if rest:
+            yield end + rest_bytes, [rest]

@@ -1,7 +1,7 @@
 """Instagram's Graph API: posts by tag and by account, within its budgets."""
 
 from pipelines.sources.instagram.accounts import read_account_page
-from pipelines.sources.instagram.budget import count_tags, next_free_tag_slot
+from pipelines.sources.instagram.budget import MOST_TAGS, count_tags, next_free_tag_slot
 from pipelines.sources.instagram.graph import TOKEN_SETTING, USER_SETTING, GraphAccess
 from pipelines.sources.instagram.media import to_source_post
 from pipelines.sources.instagram.tags import (
@@ -14,6 +14,7 @@ from pipelines.sources.instagram.tags import (
 from pipelines.sources.instagram.usage import choose_pause_s
 
 __all__ = [
+    "MOST_TAGS",
     "TOKEN_SETTING",
     "USER_SETTING",
     "Edge",

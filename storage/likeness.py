@@ -1,0 +1,120 @@
+"""Photos that look the same: found by their perceptual hashes, and learned placeholders."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection, delete, func, select, tuple_, update
+
+from storage.crawl_tables import crawl_urls, placeholders, tagged_post_photos
+from storage.database import in_parts, insert_or_update
+from storage.tables import photo_bands, photos, post_photos, training_examples
+
+BANDS = 4
+BITS = 16
+NEAR = 3
+"""Two photos whose hashes differ in at most this many of 64 bits look the same.
+
+Of four quarters at least one is then equal, which is what makes them findable by an index.
+"""
+
+PLACEHOLDER = "placeholder"
+
+
+def to_stored(phash: int) -> int:
+    """Turn 64 unsigned bits into the signed number that databases keep."""
+    return phash - 2**64 if phash >= 2**63 else phash
+
+
+def add_bands(connection: Connection, hashes: Mapping[str, int]) -> None:
+    """Make photos findable by their perceptual hashes (unsigned, by content hash)."""
+    rows = [
+        {"band": band, "bits": bits, "photo_sha256": sha256}
+        for sha256, phash in hashes.items()
+        for band, bits in enumerate(_cut(phash))
+    ]
+    insert_or_update(connection, photo_bands, rows, key=["band", "bits", "photo_sha256"])
+
+
+def find_alike(
+    connection: Connection, hashes: Mapping[str, int], *, categories: Collection[str]
+) -> dict[str, str]:
+    """Return for each photo one that looks the same and is an example of these categories already.
+
+    Both sides are content hashes; photos without such a twin are left out.
+    """
+    wanted: dict[tuple[int, int], list[str]] = {}
+    for sha256, phash in hashes.items():
+        for key in enumerate(_cut(phash)):
+            wanted.setdefault(key, []).append(sha256)
+    found: dict[str, str] = {}
+    keys = sorted(wanted)
+    for start in range(0, len(keys), 200):
+        query = (
+            select(photo_bands.c.band, photo_bands.c.bits, photos.c.sha256, photos.c.phash)
+            .join(photos, photos.c.sha256 == photo_bands.c.photo_sha256)
+            .where(
+                tuple_(photo_bands.c.band, photo_bands.c.bits).in_(keys[start : start + 200]),
+                photos.c.sha256.in_(
+                    select(training_examples.c.photo_sha256).where(
+                        training_examples.c.category.in_(categories)
+                    )
+                ),
+            )
+        )
+        for row in connection.execute(query):
+            for sha256 in wanted[row.band, row.bits]:
+                differing = (hashes[sha256] ^ (row.phash % 2**64)).bit_count()
+                if sha256 != row.sha256 and differing <= NEAR:
+                    found.setdefault(sha256, row.sha256)
+    return found
+
+
+def known_placeholders(connection: Connection, hashes: Collection[str]) -> set[str]:
+    """Return those contents that stand in for photos that are gone."""
+    found: set[str] = set()
+    for part in in_parts(hashes):
+        query = select(placeholders.c.sha256).where(placeholders.c.sha256.in_(part))
+        found.update(connection.scalars(query))
+    return found
+
+
+def learn_placeholders(
+    connection: Connection, hashes: Collection[str], *, from_urls: int
+) -> list[str]:
+    """Recognise contents that ``from_urls`` different photos of lists turned out to be.
+
+    They are no examples any more, and the addresses that led to them count as placeholders.
+    """
+    counted = (
+        select(crawl_urls.c.photo_sha256)
+        .where(crawl_urls.c.photo_sha256.in_(hashes), crawl_urls.c.category != "")
+        .group_by(crawl_urls.c.photo_sha256)
+        .having(func.count(func.distinct(crawl_urls.c.external_id)) >= from_urls)
+    )
+    learned: list[str] = [found for found in connection.scalars(counted) if found]
+    if learned:
+        _disown(connection, learned)
+    return learned
+
+
+def _disown(connection: Connection, learned: Sequence[str]) -> None:
+    rows = [{"sha256": sha256, "learned_at": datetime.now(UTC)} for sha256 in learned]
+    insert_or_update(connection, placeholders, rows, key=["sha256"])
+    connection.execute(
+        delete(training_examples).where(training_examples.c.photo_sha256.in_(learned))
+    )
+    for places in (tagged_post_photos, post_photos):
+        connection.execute(
+            update(places)
+            .where(places.c.photo_sha256.in_(learned))
+            .values(photo_sha256=None, problem=PLACEHOLDER)
+        )
+    connection.execute(
+        update(crawl_urls)
+        .where(crawl_urls.c.photo_sha256.in_(learned))
+        .values(photo_sha256=None, outcome=PLACEHOLDER)
+    )
+
+
+def _cut(phash: int) -> list[int]:
+    return [(phash >> (BITS * band)) & (2**BITS - 1) for band in range(BANDS)]

@@ -1,0 +1,32 @@
+"""This process's one event loop and one fetcher, shared by every task that asks the web."""
+
+import threading
+from functools import cache
+
+from pipelines.sources.http import Fetcher, FetchPolicy
+from schemas.settings import load_settings
+from tasks.loop import BackgroundLoop
+
+_opening = threading.Lock()
+
+
+def fetching() -> tuple[BackgroundLoop, Fetcher]:
+    """Return the loop and the fetcher that lives on it, opened when first needed."""
+    # Two task threads that come first at once must not open two.
+    with _opening:
+        return _open()
+
+
+@cache
+def _open() -> tuple[BackgroundLoop, Fetcher]:
+    settings = load_settings()
+    policy = FetchPolicy(
+        total_timeout_s=settings.fetch_timeout_s,
+        max_bytes=settings.max_photo_bytes,
+        concurrency=settings.fetch_concurrency,
+        allow_loopback=settings.fetch_allow_loopback,
+        honour_robots=settings.fetch_honour_robots,
+    )
+    loop, fetcher = BackgroundLoop("afin-fetch"), Fetcher(policy)
+    loop.run(fetcher.__aenter__(), timeout_s=10.0)
+    return loop, fetcher
