@@ -1,39 +1,44 @@
-"""afin demo: the whole way from photos to verdicts, on samples drawn on the spot."""
+"""afin demo: the whole way from three sources to verdicts, on samples drawn on the spot."""
 
 import functools
 import shutil
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from cli.imports import describe_problems
 from cli.models import read_training_progress
 from cli.output import JsonFlag, note, print_json, print_text, warn
 from cli.progress import metering, wait_for_run
 from cli.serve import House, open_house
 from cli.verdicts import print_verdicts, read_classifying_progress
-from pipelines.sources.accounts import read_accounts
-from pipelines.sources.photos import read_labelled_photos
-from pipelines.sources.samples.writer import SampleSet, write_samples
+from pipelines.sources.sandbox import Sandbox, SandboxContent
+from schemas.categories import read_categories
+from schemas.crawls import CrawlReport
 from schemas.errors import AfinError, UsageError
 from schemas.runs import Progress, RunState
 from schemas.settings import load_settings
 from schemas.verdicts import StoredVerdict
+from storage.crawl_report import read_crawl_progress, read_crawl_report
 from storage.export import describe_verdicts, to_json
-from storage.photos import count_photo_problems
 from storage.verdicts import run_verdicts
 from tasks.context import adopt_settings, context
-from tasks.ingest import Intake, take_accounts, take_photos
 from tasks.start import TRAINING, require_workers, start_classification, start_training
+from tasks.start_crawl import (
+    CRAWLING,
+    crawl_accounts,
+    crawl_imagenet,
+    crawl_pexels,
+    crawl_tags,
+    terms_of_categories,
+)
 
 CATEGORIES = ("aire-libre", "animal", "comida", "deporte", "moda")
 BACKBONE = "efficientnet_lite0"
+TAGS = 3
+"""Tags of each category: Instagram allows 30 in seven days."""
+
 STARTING_S = 180.0
 """Six processes that import their libraries at once, perhaps on a busy machine."""
 
@@ -46,22 +51,40 @@ def demo(
         Path, typer.Option(help="Where the demo keeps its data; emptied first.")
     ] = Path("demo-data"),
     accounts: Annotated[int, typer.Option(min=1, help="Sample accounts.")] = 24,
-    photos: Annotated[int, typer.Option(min=10, help="Training photos a category.")] = 30,
+    photos: Annotated[
+        int, typer.Option(min=10, help="Training photos a category and source.")
+    ] = 24,
+    posts: Annotated[int, typer.Option(min=1, help="Posts found by each tag.")] = 12,
     seed: Annotated[int, typer.Option(help="The same seed draws the same photos.")] = 7,
     as_json: JsonFlag = False,
 ) -> None:
-    """Draw sample accounts, train on drawn photos, classify everyone, and show the verdicts.
+    """Crawl stand-ins of three sources, train on what they show, and classify every account.
 
     On a terminal, Flower goes on until Ctrl-C. The samples show the flow, not accuracy.
     """
     data_dir = _fresh_folder(folder)
-    adopt_settings({"AFIN_DATA_DIR": str(data_dir), "AFIN_FETCH_ALLOW_LOOPBACK": "true"})
-    with serve_folder(data_dir / "samples") as base_url:
-        samples = _draw(data_dir / "samples", base_url, accounts=accounts, photos=photos, seed=seed)
+    content = SandboxContent(
+        seed=seed,
+        photos_per_term=photos,
+        urls_per_synset=photos,
+        posts_per_tag=posts,
+        accounts=accounts,
+        account_topics=CATEGORIES,
+    )
+    with Sandbox(content) as sandbox:
+        files = data_dir / "imagenet"
+        sandbox.write_files(files)
+        note(f"Stand-ins of ImageNet, Pexels and Instagram draw their photos with seed {seed}.")
+        adopt_settings(
+            {
+                **sandbox.environment(),
+                "AFIN_IMAGENET_FILES": str(files),
+                "AFIN_DATA_DIR": str(data_dir),
+            }
+        )
         with open_house(load_settings()) as house:
             adopt_settings(house.environment)
-            stored = _run(samples)
-            _tell_broken()
+            stored = _run(sandbox, photos=photos, posts=posts)
             _show(stored, as_json=as_json)
             if sys.stdout.isatty() and not as_json:
                 _stay(house)
@@ -78,54 +101,14 @@ def _fresh_folder(folder: Path) -> Path:
     return path
 
 
-class _QuietHandler(SimpleHTTPRequestHandler):
-    """Serves files without writing every request to stderr."""
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name
-        """Say nothing."""
-
-
-@contextmanager
-def serve_folder(folder: Path) -> Iterator[str]:
-    """Serve a folder on loopback, as the web the scrape workers fetch photos from."""
-    folder.mkdir(parents=True, exist_ok=True)
-    handler = functools.partial(_QuietHandler, directory=str(folder))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, name="samples", daemon=True).start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-
-
-def _draw(folder: Path, base_url: str, *, accounts: int, photos: int, seed: int) -> SampleSet:
-    samples = write_samples(
-        folder,
-        seed=seed,
-        categories=CATEGORIES,
-        training_per_category=photos,
-        accounts=accounts,
-        posts=(4, 14),
-        photo_base_url=base_url,
-    )
-    note(
-        f"Drew {samples.training_photos} training photos and {samples.accounts} accounts with "
-        f"{samples.posts} posts (seed {seed})."
-    )
-    return samples
-
-
-def _run(samples: SampleSet) -> list[StoredVerdict]:
-    """Import, train and classify, each through the same code as the commands."""
+def _run(sandbox: Sandbox, *, photos: int, posts: int) -> list[StoredVerdict]:
+    """Crawl, train and classify, each through the same code as the commands."""
     resources = context()
-    with metering("Importing photos") as meter:
-        items = read_labelled_photos(samples.photos_table)
-        _tell(take_photos(resources, items, source="samples", on_item=meter.step))
-    with metering("Importing accounts") as meter:
-        found = read_accounts(samples.accounts_file)
-        _tell(take_accounts(resources, found, origin="samples", on_item=meter.step))
     with metering("Waiting for the workers"):
-        require_workers(resources, TRAINING, wait_s=STARTING_S)
+        require_workers(resources, {*CRAWLING, *TRAINING}, wait_s=STARTING_S)
+    for name, run_id in _crawl(sandbox, photos=photos, posts=posts).items():
+        _require_done(wait_for_run(functools.partial(_read_crawl, run_id), f"Crawling {name}"))
+        _tell(name, run_id)
     training, _left_out = start_training(resources, CATEGORIES, backbone=BACKBONE, seed=0)
     _require_done(wait_for_run(lambda: read_training_progress(training), "Training"))
     run_id = start_classification(resources, None)
@@ -134,17 +117,45 @@ def _run(samples: SampleSet) -> list[StoredVerdict]:
         return run_verdicts(connection, run_id)
 
 
-def _tell(intake: Intake) -> None:
-    note(f"Imported {intake.accounts} accounts, {intake.posts} posts, {intake.photos} photos.")
-    if intake.problems:
-        warn(f"Problems, recorded beside what has them: {describe_problems(intake)}.")
+def _crawl(sandbox: Sandbox, *, photos: int, posts: int) -> dict[str, int]:
+    """Start every crawl; they go on side by side. Return their runs by what they bring."""
+    resources = context()
+    known = read_categories().categories
+    tags = [(tag, name) for name in CATEGORIES for tag in known[name].instagram[:TAGS]]
+    usernames = [account.username for account in sandbox.accounts]
+    imagenet, _remarks = crawl_imagenet(
+        resources, terms_of_categories("imagenet", CATEGORIES), recursive=True, limit=photos
+    )
+    pexels = terms_of_categories("pexels", CATEGORIES)
+    return {
+        "photos of ImageNet": imagenet,
+        "photos of Pexels": crawl_pexels(resources, pexels, pages=False, limit=photos),
+        "posts by tag": crawl_tags(resources, tags, posts=posts),
+        "accounts": crawl_accounts(resources, usernames, posts=None, urgent=False),
+    }
 
 
-def _tell_broken() -> None:
+def _read_crawl(run_id: int) -> Progress:
     with context().database.read() as connection:
-        broken = count_photo_problems(connection)
-    reasons = ", ".join(f"{reason} {count}" for reason, count in broken.items())
-    warn(f"Photos broken on purpose, each recorded on its post: {reasons}.")
+        return read_crawl_progress(connection, run_id)
+
+
+def _tell(name: str, run_id: int) -> None:
+    with context().database.read() as connection:
+        report = read_crawl_report(connection, run_id)
+    note(f"Crawled {name}: {report.stored} photos stored of {_asked(report)} asked for.")
+    lacking = {**report.dead, **report.refused}
+    if report.duplicates:
+        lacking["duplicates"] = report.duplicates
+    if report.placeholders:
+        lacking["placeholders"] = report.placeholders
+    if lacking:
+        listed = ", ".join(f"{reason} {number}" for reason, number in lacking.items())
+        warn(f"The others, each recorded with its reason: {listed}.")
+
+
+def _asked(report: CrawlReport) -> int:
+    return report.found - report.beyond_limit - report.waiting
 
 
 def _require_done(progress: Progress) -> None:

@@ -16,6 +16,7 @@ from schemas.settings import Settings, load_settings
 from tasks.app import broker_url
 from tasks.context import context
 from tasks.start import answering_kinds
+from tasks.start_crawl import missing_settings
 
 PACKAGES = (
     "celery",
@@ -47,7 +48,7 @@ def doctor(as_json: JsonFlag = False) -> None:
     """
     settings = load_settings()
     findings = [_python(), *_packages(), _device(settings), *_weights(settings)]
-    findings += [_database(), _blobs(), _broker(settings)]
+    findings += [_database(), _blobs(), _broker(settings), *_sources(settings)]
     if as_json:
         print_json([finding.model_dump() for finding in findings])
     else:
@@ -104,6 +105,17 @@ def _blobs() -> Finding:
         return context().blobs.location
 
     return _look("blob store", look)
+
+
+def _sources(settings: Settings) -> list[Finding]:
+    return [
+        Finding(
+            what=f"crawling {source}",
+            state="note" if lacking else "ok",
+            detail=f"needs {lacking}" if lacking else "set up",
+        )
+        for source, lacking in missing_settings(settings).items()
+    ]
 
 
 def _broker(settings: Settings) -> Finding:

@@ -158,7 +158,7 @@ def _claim_shards(connection: Connection, run: Run, settings: Settings) -> list[
             room -= claimed
         return shards
     photos = count_photos(connection, run.id)
-    for category in run.params.get("categories") or [""]:
+    for category in run.params["categories"]:
         wanted = min(room, limit - photos.get(category, 0) - flying.get(category, 0))
         while wanted > 0 and (
             claimed := _claim_shard(connection, run, settings, wanted, category, shards)
@@ -189,10 +189,14 @@ def _heed_limit(connection: Connection, run: Run) -> None:
     limit = run.params.get("limit")
     if not limit:
         return
-    for category, number in count_photos(connection, run.id).items():
-        if number >= limit:
-            finish_parts(connection, open_parts(connection, run.id, category=category))
-            skip_urls(connection, run.id, category)
+    photos = count_photos(connection, run.id)
+    full = [name for name in run.params["categories"] if photos.get(name, 0) >= limit]
+    for category in full:
+        finish_parts(connection, open_parts(connection, run.id, category=category))
+        skip_urls(connection, run.id, category)
+    if len(full) == len(run.params["categories"]):
+        # One that lists several categories at once has none of its own.
+        finish_parts(connection, open_parts(connection, run.id))
 
 
 def _end_if_done(connection: Connection, run: Run) -> str:

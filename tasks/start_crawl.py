@@ -10,7 +10,7 @@ from pipelines.sources.imagenet import (
     read_hierarchy,
     read_words,
 )
-from pipelines.sources.instagram import normalise_tag
+from pipelines.sources.instagram import TOKEN_SETTING, USER_SETTING, normalise_tag
 from pipelines.sources.pexels.api import KEY_SETTING
 from pipelines.sources.values import parse_username
 from schemas.categories import known_categories, read_categories
@@ -49,13 +49,13 @@ def start_crawl(
     if not parts:
         raise UsageError("There is nothing to crawl: name a term, or give --from-categories.")
     require_workers(resources, CRAWLING)
-    categories = sorted({part.category for part in parts})
+    params.setdefault("categories", sorted({part.category for part in parts}))
     known = {name: value for name, value in params.items() if value is not None}
     with resources.database.write() as connection:
         run_id = create_run(
             connection,
             RunKind.CRAWL,
-            params={"source": source, "categories": categories, "urgent": urgent, **known},
+            params={"source": source, "urgent": urgent, **known},
         )
         add_parts(connection, run_id, parts)
     app.send_task("runs.feed", (run_id,))
@@ -117,7 +117,9 @@ def _crawl_files(
         raise UsageError(f"No synset was found: {' '.join(remarks)}")
     parts = [NewPart(kind="files", name=folder.name or "files")]
     categories = sorted({category for _, category in wanted})
-    run_id = start_crawl(resources, "imagenet", parts, wnids=wnids, limit=limit, listed=categories)
+    run_id = start_crawl(
+        resources, "imagenet", parts, wnids=wnids, limit=limit, categories=categories
+    )
     return run_id, remarks
 
 
@@ -211,10 +213,15 @@ def retry_crawl(resources: Context, run_id: int) -> tuple[int, int]:
     return lists, urls
 
 
-def crawl_settings(settings: Settings) -> dict[str, bool]:
-    """Tell which sources could be asked with these settings."""
+def missing_settings(settings: Settings) -> dict[str, str]:
+    """Name the settings that each source lacks before it can be asked; empty where none."""
+    instagram = {
+        TOKEN_SETTING: settings.instagram_token,
+        USER_SETTING: settings.instagram_user_id,
+    }
+    listed = settings.imagenet_url or settings.imagenet_files
     return {
-        "imagenet": bool(settings.imagenet_url or settings.imagenet_files),
-        "pexels": settings.pexels_key is not None,
-        "instagram": None not in (settings.instagram_token, settings.instagram_user_id),
+        "imagenet": "" if listed else "AFIN_IMAGENET_FILES or AFIN_IMAGENET_URL",
+        "pexels": "" if settings.pexels_key else KEY_SETTING,
+        "instagram": " and ".join(name for name, value in instagram.items() if not value),
     }

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from cli.demo import serve_folder
 from cli.models import read_training_progress
 from cli.serve import open_house
 from cli.verdicts import read_classifying_progress
@@ -24,6 +23,7 @@ from tasks.context import Context, adopt_settings, context
 from tasks.ingest import take_accounts, take_photos
 from tasks.start import TRAINING, require_workers, start_classification, start_training
 from tests.adopted import adopted
+from tests.served import serve_folder
 from workers.supervisor import Supervisor
 
 CATEGORIES = ("animal", "comida", "moda")
