@@ -19,7 +19,7 @@ from pipelines.fusion.calibrate import (
     split_validation,
 )
 from pipelines.fusion.checkpoint import fingerprint, load_checkpoint, save_checkpoint
-from pipelines.fusion.network import Floats, InputScale, Network, run_layers
+from pipelines.fusion.network import Floats, InputScale, Network, fit_scale, run_layers
 from schemas.base import Frozen
 from schemas.bundles import Half
 from schemas.errors import TrainingError
@@ -122,8 +122,8 @@ def train_network(
     Raises:
         TrainingError: a class has no sample, a sample has no half, or the loss is not finite.
     """
-    _check(image, text, has_image, has_text, labels, classes)
-    scales = (_fit_scale(image, has_image), _fit_scale(text, has_text))
+    check_samples(image, text, has_image, has_text, labels, classes)
+    scales = (fit_scale(image, has_image), fit_scale(text, has_text))
     halves = (np.where(has_image[:, None], image, 0), np.where(has_text[:, None], text, 0))
     x = np.concatenate([s.apply(half) for s, half in zip(scales, halves, strict=True)], axis=1)
     samples = _Samples(x, has_image, has_text, labels.astype(np.int64), image.shape[1])
@@ -146,7 +146,7 @@ def train_network(
     return _finish(state, scales, tuple(learnt), fit, validation, classes)
 
 
-def _check(
+def check_samples(
     image: NDArray[np.floating],
     text: NDArray[np.floating],
     has_image: Bools,
@@ -154,6 +154,11 @@ def _check(
     labels: NDArray[np.integer],
     classes: int,
 ) -> None:
+    """Refuse samples that nothing can be learnt from.
+
+    Raises:
+        TrainingError: a class has no sample, or a sample has no half or is not finite.
+    """
     if classes < 2:  # noqa: PLR2004 - a choice needs two
         raise TrainingError(
             "One class alone cannot be told from anything: name more categories, or import "
@@ -168,16 +173,6 @@ def _check(
         raise TrainingError("A sample has neither image nor text: leave it out of the training.")
     if not (np.isfinite(image[has_image]).all() and np.isfinite(text[has_text]).all()):
         raise TrainingError("A sample's vector is not finite: compute the vectors again.")
-
-
-def _fit_scale(vectors: NDArray[np.floating], present: Bools) -> InputScale:
-    if not present.any():
-        return InputScale(np.zeros(vectors.shape[1], np.float32), 1.0)
-    mean = vectors[present].mean(axis=0, dtype=np.float64)
-    level = float(np.sqrt(np.mean((vectors[present] - mean) ** 2)))
-    # Stored as float32, so it must be float32 already while training.
-    factor = float(np.float32(1 / level)) if level > 1e-9 else 1.0  # noqa: PLR2004 - only rounding
-    return InputScale(mean.astype(np.float32), factor)
 
 
 @contextmanager
