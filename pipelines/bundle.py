@@ -94,7 +94,13 @@ class Bundle:
             # A bundle of one network needs not load the others.
             head = self.network if name == NETWORK_HEAD else self.heads[name]
             ref = self.manifest.heads.get(name)
-            opinions[name] = ask_head(head, inputs, supervised=ref is not None and ref.supervised)
+            opinions[name] = ask_head(
+                head,
+                inputs,
+                supervised=ref is not None and ref.supervised,
+                columns=ref.columns if ref else None,
+                classes=self.network.classes,
+            )
         return opinions
 
     def _decide(

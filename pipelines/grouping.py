@@ -22,17 +22,14 @@ def join_pairs(count: int, pairs: Iterable[tuple[int, int]]) -> NDArray[np.int64
     return np.array([root(place) for place in range(count)], np.int64)
 
 
-def join_groups(*keys: Sequence[str | int | None]) -> NDArray[np.int64]:
+def join_keys(keys: Sequence[Iterable[str]]) -> NDArray[np.int64]:
     """Return a group number a sample ``(n,)``: samples that share any key belong together.
 
-    Each of ``keys`` has one value a sample (its photo, its author, its near-duplicates' group);
-    None is shared with nobody. Groups are numbered by their first member.
+    ``keys`` has those of each sample: its photos, its author, their near-duplicates' group. Groups
+    are numbered by their first member.
     """
-    return join_pairs(len(keys[0]), (pair for values in keys for pair in _shared(values)))
-
-
-def _shared(values: Sequence[str | int | None]) -> Iterable[tuple[int, int]]:
-    firsts: dict[str | int, int] = {}
-    for place, value in enumerate(values):
-        if value is not None:
-            yield firsts.setdefault(value, place), place
+    firsts: dict[str, int] = {}
+    pairs = [
+        (firsts.setdefault(key, place), place) for place, own in enumerate(keys) for key in own
+    ]
+    return join_pairs(len(keys), pairs)

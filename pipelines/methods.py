@@ -63,17 +63,29 @@ class Opinion:
     has_text: NDArray[np.bool_]
 
 
-def ask_head(head: Head, inputs: PostInputs, *, supervised: bool = False) -> Opinion:
-    """Return what one classifier says of posts by the halves it has learnt from."""
+def ask_head(
+    head: Head,
+    inputs: PostInputs,
+    *,
+    supervised: bool = False,
+    columns: Sequence[int] | None = None,
+    classes: int | None = None,
+) -> Opinion:
+    """Return what one classifier says of posts by the halves it has learnt from.
+
+    One that tells only some of the ``classes`` apart names their places in ``columns``.
+    """
     count = len(inputs.post_ids)
     image = _take("image", head, inputs.image, head.image.width, count)
     words = inputs.supervised if supervised else inputs.text
     text = _take("text", head, words, head.text.width, count)
     has_image, has_text = np.any(image != 0, axis=1), np.any(text != 0, axis=1)
     judged = has_image | has_text
-    probabilities = np.zeros((count, head.classes))
+    places = np.arange(head.classes) if columns is None else np.array(columns, np.int64)
+    probabilities = np.zeros((count, classes or len(places)))
     if judged.any():
-        probabilities[judged] = head.predict(image[judged], text[judged])
+        rows = np.flatnonzero(judged)
+        probabilities[rows[:, None], places] = head.predict(image[judged], text[judged])
     return Opinion(probabilities, has_image, has_text)
 
 

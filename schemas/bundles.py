@@ -40,13 +40,15 @@ class HeadRef(Frozen):
     """One trained classifier of a bundle: its file, and what it reads.
 
     ``supervised`` heads read the vectors of the supervised text model, others those of the
-    unsupervised one.
+    unsupervised one. ``columns`` are the places of the classes that it tells apart, where that is
+    not all of them: the others are never its word.
     """
 
     kind: Literal["network", "svm"]
     file: str
     halves: tuple[Half, ...] = Field(min_length=1)
     supervised: bool = False
+    columns: tuple[int, ...] | None = None
 
 
 class MethodRecipe(Frozen):

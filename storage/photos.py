@@ -128,3 +128,14 @@ def photos_of_posts(
         )
     )
     return set(connection.scalars(query))
+
+
+def read_hashes(connection: Connection, photos_wanted: Collection[str]) -> dict[str, int]:
+    """Return the perceptual hashes, as stored (signed), of those photos that have one."""
+    found: dict[str, int] = {}
+    for part in in_parts(photos_wanted):
+        query = select(photos.c.sha256, photos.c.phash).where(
+            photos.c.sha256.in_(part), photos.c.phash.is_not(None)
+        )
+        found.update(connection.execute(query).all())
+    return found

@@ -134,30 +134,34 @@ def train_svm(
         TrainingError: a class has fewer than two samples, or a sample has no half.
     """
     check_samples(image, text, has_image, has_text, labels, classes)
-    scales = (fit_scale(image, has_image), fit_scale(text, has_text))
-    learnt: list[Half] = ["image"] if has_image.any() else []
-    learnt += ["text"] if has_text.any() else []
-    halves = (np.where(has_image[:, None], image, 0), np.where(has_text[:, None], text, 0))
-    x = _join(scales, halves, tuple(learnt))
+    scales, learnt, x = _prepare(image, text, has_image, has_text)
     least = int(np.bincount(labels, minlength=classes).min())
     if least < 2:  # noqa: PLR2004 - one to fit, one to calibrate
         raise TrainingError(
             "A class has a single sample, and a support vector machine needs two: import more, "
             "or train without it."
         )
-    return Svm(*scales, tuple(learnt), _fit_calibrated(x, labels, hyper, seed, least))
+    return Svm(*scales, learnt, _fit_calibrated(x, labels, hyper, seed, least))
 
 
 def search_hyper(
-    x: NDArray[np.floating], labels: Ints, groups: Ints | None = None, *, seed: int = 0
+    image: NDArray[np.floating],
+    text: NDArray[np.floating],
+    has_image: Bools,
+    has_text: Bools,
+    labels: Ints,
+    groups: Ints | None = None,
+    *,
+    seed: int = 0,
 ) -> tuple[SvmHyper, list[dict[str, float]]]:
     """Search the thesis' grid (gamma 0.001-0.01, C 1-100) by cross-validated balanced accuracy.
 
-    ``x (n, d)`` are scaled inputs; at most 4,000 of them are used. ``groups`` stay on one side.
-    Returns the best settings and a row a point: gamma, cost, score.
+    At most 4,000 samples are used; those of one of the ``groups (n,)`` stay on one side. Returns
+    the best settings and a row a point: gamma, cost, score.
     """
     from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
 
+    _scales, _learnt, x = _prepare(image, text, has_image, has_text)
     rows = np.random.default_rng(seed).permutation(len(labels))[:_SEARCH_ROWS]
     together = np.arange(len(labels)) if groups is None else groups
     folds = StratifiedGroupKFold(_SEARCH_FOLDS, shuffle=True, random_state=seed)
@@ -176,6 +180,17 @@ def search_hyper(
     ]
     best = max(table, key=lambda row: row["score"])
     return SvmHyper(gamma=best["gamma"], cost=best["cost"]), table
+
+
+def _prepare(
+    image: NDArray[np.floating], text: NDArray[np.floating], has_image: Bools, has_text: Bools
+) -> tuple[tuple[InputScale, InputScale], tuple[Half, ...], Floats]:
+    """Return the scales of both halves, which are learnt from, and the scaled inputs."""
+    scales = (fit_scale(image, has_image), fit_scale(text, has_text))
+    learnt: list[Half] = ["image"] if has_image.any() else []
+    learnt += ["text"] if has_text.any() else []
+    halves = (np.where(has_image[:, None], image, 0), np.where(has_text[:, None], text, 0))
+    return scales, tuple(learnt), _join(scales, halves, tuple(learnt))
 
 
 def _join(

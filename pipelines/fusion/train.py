@@ -108,16 +108,18 @@ def train_network(
     classes: int,
     hyper: NetworkHyper,
     seed: int,
+    held: Bools | None = None,
     on_epoch: Callable[[EpochReport], None] | None = None,
     checkpoint: Path | None = None,
 ) -> TrainedNetwork:
     """Train on ``image (n, d_image)``, ``text (n, d_text)`` and ``labels (n,)`` in 0…classes-1.
 
-    Classes are drawn equally often. A stratified part is held out; the epoch with the least loss
-    there wins, and the temperature that minimises that loss is worked into the last layer
-    (Guo et al. 2017, "On Calibration of Modern Neural Networks"). The same input and seed give the
-    same network. With ``checkpoint`` every epoch is saved to that file, and a later call with the
-    same input goes on from it to the very weights an unbroken training ends with.
+    Classes are drawn equally often. A stratified part is held out, or the rows named by ``held
+    (n,)``; the epoch with the least loss there wins, and the temperature that minimises that loss
+    is worked into the last layer (Guo et al. 2017, "On Calibration of Modern Neural Networks"). The
+    same input and seed give the same network. With ``checkpoint`` every epoch is saved to that
+    file, and a later call with the same input goes on from it to the very weights an unbroken
+    training ends with.
 
     Raises:
         TrainingError: a class has no sample, a sample has no half, or the loss is not finite.
@@ -127,13 +129,18 @@ def train_network(
     halves = (np.where(has_image[:, None], image, 0), np.where(has_text[:, None], text, 0))
     x = np.concatenate([s.apply(half) for s, half in zip(scales, halves, strict=True)], axis=1)
     samples = _Samples(x, has_image, has_text, labels.astype(np.int64), image.shape[1])
-    fitted, held = split_validation(samples.labels, hyper.validation_share, seed)
+    if held is None:
+        fitted, validated = split_validation(samples.labels, hyper.validation_share, seed)
+    else:
+        fitted, validated = np.flatnonzero(~held), np.flatnonzero(held)
+        present = (has_image[fitted], has_text[fitted])
+        check_samples(image[fitted], text[fitted], *present, labels[fitted], classes)
     mark = fingerprint(
-        [*halves, has_image, has_text, samples.labels],
+        [*halves, has_image, has_text, samples.labels, validated],
         {"classes": classes, "seed": seed, **hyper.model_dump()},
     )
     state = _resume(checkpoint, mark) or _start(x.shape[1], classes, hyper, seed)
-    fit, validation = samples.take(fitted), samples.take(held)
+    fit, validation = samples.take(fitted), samples.take(validated)
     with _one_thread():
         while len(state.history) < hyper.epochs:
             report = _run_epoch(state, fit, validation, classes, hyper, seed)

@@ -4,15 +4,15 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.grouping import join_groups
+from pipelines.grouping import join_keys
 from pipelines.split import FIT, HOLDOUT, VALIDATION, split_groups
 
 samples = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 3)), min_size=1, max_size=80)
 
 
 def test_samples_that_share_any_key_are_one_group() -> None:
-    groups = join_groups(["a", "b", "a", None, None, "c"], [None, 1, 2, 2, None, None])
-    assert groups.tolist() == [0, 1, 0, 0, 4, 5]
+    keys = [{"photo a"}, {"photo b", "ana"}, {"photo a", "luz"}, {"luz"}, set(), {"photo c"}]
+    assert join_keys(keys).tolist() == [0, 1, 0, 0, 4, 5]
 
 
 @given(samples, st.integers(0, 5))

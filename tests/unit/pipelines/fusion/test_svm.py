@@ -90,7 +90,8 @@ def test_intels_machine_is_scikit_learns_in_other_types(classes: int) -> None:
 
 
 def test_the_grid_of_the_thesis_is_searched() -> None:
-    best, table = search_hyper(IMAGE[:90], LABELS[:90], np.arange(90) // 2)
+    own = (IMAGE[:90], TEXT[:90], ALL[:90], NONE[:90], LABELS[:90])
+    best, table = search_hyper(*own, np.arange(90) // 2)
     assert {row["gamma"] for row in table} == {0.001, 0.002, 0.004, 0.007, 0.01}
     assert {row["cost"] for row in table} >= {1.0, 90.0, 100.0}
     score = {(row["gamma"], row["cost"]): row["score"] for row in table}
