@@ -15,7 +15,7 @@ from storage.runs import read_run
 from storage.stages import DONE, read_stages
 from tasks.context import context
 from tasks.start import start_training
-from tasks.train import STAGES, count_vectors
+from tasks.train import count_vectors, stages_for
 
 app = typer.Typer(no_args_is_help=True, help="See, compare and promote bundles (model versions).")
 
@@ -102,14 +102,15 @@ def read_training_progress(run_id: int) -> Progress:
     with context().database.read() as connection:
         run = read_run(connection, run_id)
         stages = read_stages(connection, run_id)
+        order = stages_for(run.params)
         place, name = next(
-            ((place, name) for place, name in enumerate(STAGES, 1) if stages[name].state != DONE),
-            (len(STAGES), STAGES[-1]),
+            ((place, name) for place, name in enumerate(order, 1) if stages[name].state != DONE),
+            (len(order), order[-1]),
         )
         done, total = stages[name].done, stages[name].total
         if name == "vectors":
             done, total = count_vectors(connection, run, stages)
-    label = f"{name} (stage {place} of {len(STAGES)})"
+    label = f"{name} (stage {place} of {len(order)})"
     return Progress(state=run.state, total=total, done=done, failed=0, stage=label, error=run.error)
 
 

@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,11 +14,13 @@ from typing import Any, TypeVar
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from pipelines.bundle_checks import SUPERVISED, TEXT, check_parts, check_recipes
 from pipelines.fusion.network import Network
 from pipelines.fusion.reduce import Reducer
+from pipelines.methods import Head, Opinion, ask_head, decide
 from pipelines.text.fasttext import TextModel
-from pipelines.verdict import PostVectors, conclude_account, judge_posts
-from schemas.bundles import BundleManifest
+from pipelines.verdict import PostVectors, conclude_account, prepare_inputs
+from schemas.bundles import NETWORK_HEAD, BundleManifest, HeadRef
 from schemas.errors import BundleError
 from schemas.verdicts import PostOutcome, Verdict
 
@@ -27,15 +29,15 @@ T = TypeVar("T")
 MANIFEST = "manifest.json"
 REDUCER = "reducer.safetensors"
 NETWORK = "network.safetensors"
-TEXT = "text.bin"
+CARD = "card.md"
+SPLIT = "split.json"
 
 _ID_CHARS = 12
-_TEXT_HASH_CHARS = 16
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle as read from its folder; the text model is loaded when it is first asked for."""
+    """A bundle as read from its folder; text models and heads are loaded when first asked for."""
 
     id: str
     path: Path
@@ -53,13 +55,59 @@ class Bundle:
         """The text model, loaded once."""
         return TextModel.load(self.text_model_path) if self.text_model_path else None
 
-    def judge(self, posts: PostVectors) -> list[PostOutcome]:
-        """Judge posts with this bundle; see ``judge_posts``."""
-        return judge_posts(posts, self.manifest, self.reducer, self.network)
+    @cached_property
+    def supervised_model(self) -> TextModel | None:
+        """The supervised text model, loaded once, if the bundle has one."""
+        known = self.manifest.supervised_model
+        return TextModel.load(self.path / SUPERVISED) if known else None
+
+    @cached_property
+    def text_models(self) -> tuple[TextModel, ...]:
+        """Every text model whose vectors the bundle's methods read."""
+        both = (self.text_model, self.supervised_model)
+        return tuple(model for model in both if model is not None)
+
+    @cached_property
+    def heads(self) -> dict[str, Head]:
+        """Every classifier of the bundle by name, loaded once."""
+        loaded = {name: _load_head(self.path, ref) for name, ref in self.manifest.heads.items()}
+        return {NETWORK_HEAD: self.network, **loaded}
+
+    def judge(self, posts: PostVectors, method: str = "nn") -> list[PostOutcome]:
+        """Judge posts by one method of this bundle, in order; see ``pipelines.methods.decide``."""
+        return self._decide(method, posts, self._ask(posts, self.manifest.recipe(method).heads))
+
+    def judge_all(self, posts: PostVectors) -> dict[str, list[PostOutcome]]:
+        """Judge posts by every method of this bundle; each classifier is asked once."""
+        recipes = [self.manifest.recipe(method) for method in self.manifest.methods]
+        opinions = self._ask(posts, {name for recipe in recipes for name in recipe.heads})
+        return {method: self._decide(method, posts, opinions) for method in self.manifest.methods}
 
     def conclude(self, outcomes: list[PostOutcome], method: str = "nn") -> Verdict:
         """Conclude an account with this bundle; see ``conclude_account``."""
         return conclude_account(outcomes, self.manifest, method)
+
+    def _ask(self, posts: PostVectors, names: Iterable[str]) -> dict[str, Opinion]:
+        inputs = prepare_inputs(posts, self.manifest, self.reducer)
+        opinions = {}
+        for name in names:
+            # A bundle of one network needs not load the others.
+            head = self.network if name == NETWORK_HEAD else self.heads[name]
+            ref = self.manifest.heads.get(name)
+            opinions[name] = ask_head(
+                head,
+                inputs,
+                supervised=ref is not None and ref.supervised,
+                columns=ref.columns if ref else None,
+                classes=self.network.classes,
+            )
+        return opinions
+
+    def _decide(
+        self, method: str, posts: PostVectors, opinions: Mapping[str, Opinion]
+    ) -> list[PostOutcome]:
+        recipe = self.manifest.recipe(method)
+        return decide(recipe, opinions, posts.post_ids, self.manifest.classes)
 
 
 def write_bundle(
@@ -69,10 +117,13 @@ def write_bundle(
     reducer: Reducer | None,
     network: Network,
     text_model_path: Path | None,
+    extras: Mapping[str, Path] | None = None,
 ) -> tuple[str, Path]:
     """Write a bundle into a folder named after its id, and return id and folder.
 
-    ``manifest_fields`` are those of ``BundleManifest`` without ``format`` and ``files``. The id is
+    ``manifest_fields`` are those of ``BundleManifest`` without ``format`` and ``files``.
+    ``extras`` are further files by the name they get: heads, the supervised text model, the model
+    card, the split. The id is
     taken from the whole manifest, ``created_at`` included: give the start of the training, not the
     time of writing, and a repeated call finds the folder that is already there. The folder appears
     only when it is whole and on disk.
@@ -84,9 +135,12 @@ def write_bundle(
     partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder_parent))
     try:
         _write_models(partial, reducer, network, text_model_path)
+        for name, source in (extras or {}).items():
+            _copy(source, partial / name)
         hashes = {path.name: _hash_file(path) for path in sorted(partial.iterdir())}
         manifest = _make_manifest({**manifest_fields, "files": hashes})
-        _check_parts(manifest, reducer, network)
+        check_parts(manifest, reducer, network)
+        check_recipes(manifest)
         raw = manifest.model_dump(mode="json")
         bundle_id = _identify(raw)
         text = json.dumps(raw, ensure_ascii=False, indent=2, sort_keys=True) + "\n"
@@ -119,12 +173,15 @@ def read_bundle(path: Path) -> Bundle:
     needed = [NETWORK]
     needed += [REDUCER] if "image" in manifest.halves else []
     needed += [TEXT] if manifest.text_model else []
+    needed += [SUPERVISED] if manifest.supervised_model else []
+    needed += [ref.file for ref in manifest.heads.values()]
     for name in needed:
         if name not in manifest.files:
             raise BundleError(f"{path} lacks {name}: copy the bundle again or train a new one.")
     reducer = _load(path / REDUCER, Reducer.from_tensors) if REDUCER in manifest.files else None
     network = _load(path / NETWORK, Network.from_tensors)
-    _check_parts(manifest, reducer, network)
+    check_parts(manifest, reducer, network)
+    check_recipes(manifest)
     return Bundle(path.name, path, manifest, reducer, network)
 
 
@@ -137,9 +194,26 @@ def _write_models(
         _write(folder / REDUCER, save(dict(reducer.to_tensors())))
     _write(folder / NETWORK, save(network.to_tensors()))
     if text_model_path is not None:
-        shutil.copyfile(text_model_path, folder / TEXT)
-        with (folder / TEXT).open("rb+") as file:
-            os.fsync(file.fileno())
+        _copy(text_model_path, folder / TEXT)
+
+
+def _copy(source: Path, target: Path) -> None:
+    shutil.copyfile(source, target)
+    with target.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _load_head(folder: Path, ref: HeadRef) -> Head:
+    path = folder / ref.file
+    if ref.kind == "network":
+        return _load(path, Network.from_tensors)
+    # Brings torch along, through skops: only where a support vector machine judges.
+    from pipelines.fusion.svm import Svm
+
+    try:
+        return Svm.from_bytes(path.read_bytes())
+    except BundleError as error:
+        raise BundleError(f"{path} cannot be read: {error}.") from error
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -240,32 +314,3 @@ def _load(path: Path, build: Callable[[Mapping[str, NDArray[Any]]], T]) -> T:
         return build(load_file(path))
     except (SafetensorError, KeyError) as error:
         raise BundleError(f"{path} does not hold the arrays it should: {error}.") from error
-
-
-def _check_parts(manifest: BundleManifest, reducer: Reducer | None, network: Network) -> None:
-    """Refuse models that do not fit what the manifest says of them."""
-    text = manifest.text_model
-    outputs = len(manifest.classes) + manifest.reject
-    fits = {
-        f"a network of {outputs} classes": network.classes == outputs,
-        f"a network of the halves {', '.join(manifest.halves)}": set(network.halves)
-        == set(manifest.halves),
-        "one share threshold per category": set(manifest.share_thresholds) == set(manifest.classes),
-    }
-    if "image" in manifest.halves:
-        fits["a reducer"] = reducer is not None
-    if reducer is not None:
-        fits["a reducer as wide as the backbone's vectors"] = (
-            reducer.input_width == manifest.backbone.width
-        )
-        fits["a reducer as wide as the network's image half"] = reducer.width == network.image.width
-    if "text" in manifest.halves:
-        fits["a text model as wide as the network's text half"] = (
-            text is not None and text.width == network.text.width
-        )
-    fits["a text model whose file and hash agree"] = (
-        text.hash if text else ""
-    ) == manifest.files.get(TEXT, "")[:_TEXT_HASH_CHARS]
-    for part, present in fits.items():
-        if not present:
-            raise BundleError(f"The bundle does not hold together: its manifest needs {part}.")

@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 from pipelines.evaluation.metrics import wilson_interval
 from pipelines.fusion.network import Floats, Network
 from pipelines.fusion.reduce import Reducer
-from schemas.bundles import BundleManifest
-from schemas.verdicts import CategoryShare, Halves, PostOutcome, Verdict
+from pipelines.methods import PostInputs, ask_head, decide
+from pipelines.share import estimate_share
+from schemas.bundles import NETWORK_HEAD, BundleManifest, MethodRecipe
+from schemas.verdicts import CategoryShare, PostOutcome, Verdict
 
 EVIDENCE_POSTS = 12
 """Posts named as evidence for a category; nobody looks at more, and verdicts stay small."""
@@ -25,8 +27,6 @@ seen, and cost nearly nothing on those it had; lower ones let in false positives
 SHARE_THRESHOLD = 0.28
 """Least share of a category unless a bundle says otherwise; the thesis' precision = recall."""
 
-_DIGITS = 6
-
 
 @dataclass(frozen=True)
 class PostVectors:
@@ -34,7 +34,8 @@ class PostVectors:
 
     ``photos (m, d)`` are the usable photos' vectors and ``owners (m,)`` say to which row of
     ``post_ids`` each belongs, in any order. ``text (n, d_text)`` has a row a post; ``has_text
-    (n,)`` says which rows mean something.
+    (n,)`` says which rows mean something. ``supervised (n, d)`` are the vectors of the supervised
+    text model, where a bundle has one; a row of zeros means nothing.
     """
 
     post_ids: Sequence[int]
@@ -42,6 +43,7 @@ class PostVectors:
     owners: NDArray[np.integer]
     text: Floats
     has_text: NDArray[np.bool_]
+    supervised: Floats | None = None
 
 
 def judge_posts(
@@ -53,29 +55,20 @@ def judge_posts(
     count as missing. With no half left the outcome has no probabilities. The category is the
     likeliest class if it reaches the bundle's ``post_threshold`` and is not the reject class.
     """
-    count = len(posts.post_ids)
-    x_image = np.zeros((count, network.image.width), np.float32)
-    has_image = np.zeros(count, np.bool_)
+    opinions = {NETWORK_HEAD: ask_head(network, prepare_inputs(posts, manifest, reducer))}
+    return decide(manifest.recipe("nn"), opinions, posts.post_ids, manifest.classes)
+
+
+def prepare_inputs(
+    posts: PostVectors, manifest: BundleManifest, reducer: Reducer | None
+) -> PostInputs:
+    """Bring posts' vectors into what classifiers read, once for all methods of a bundle."""
+    image = None
     if reducer is not None and "image" in manifest.halves:
-        x_image, has_image = _mean_photos(posts.photos, posts.owners, count, reducer)
-    has_text = posts.has_text & np.any(posts.text != 0, axis=1) & ("text" in manifest.halves)
-    x_text = np.zeros((count, network.text.width), np.float32)
-    if has_text.any():
-        x_text[has_text] = posts.text[has_text]
-    judged = has_image | has_text
-    # Rounded before anything is decided, so that what is stored explains the decision.
-    probabilities = np.round(network.predict(x_image, x_text).astype(np.float64), _DIGITS)
-    return [
-        _conclude_post(post_id, _name_halves(pictured, worded), row, manifest, judged=known)
-        for post_id, pictured, worded, row, known in zip(
-            posts.post_ids,
-            has_image.tolist(),
-            has_text.tolist(),
-            probabilities.tolist(),
-            judged.tolist(),
-            strict=True,
-        )
-    ]
+        image = _mean_photos(posts.photos, posts.owners, len(posts.post_ids), reducer)
+    read = posts.has_text & ("text" in manifest.halves)
+    text = np.where(read[:, None], posts.text, np.float32(0))
+    return PostInputs(posts.post_ids, image, text, posts.supervised)
 
 
 def conclude_account(
@@ -86,10 +79,15 @@ def conclude_account(
     A category's share is its posts / usable posts. Unknown posts are usable, lacking ones are not.
     It is chosen where the share reaches the category's threshold (thesis, section 5.2). Shares come
     largest first, each with its 95 % Wilson interval and up to 12 posts as evidence, surest first.
+    Categories that the method, or the whole bundle, had too little data for are never chosen.
     """
+    recipe = manifest.recipe(method)
     usable = [outcome for outcome in outcomes if outcome.halves != "none"]
     shares = sorted(
-        (_share(category, usable, manifest) for category in manifest.classes),
+        (
+            _share(category, usable, place, recipe)
+            for place, category in enumerate(manifest.classes)
+        ),
         key=lambda share: (-share.posts, share.category),
     )
     return Verdict(
@@ -97,15 +95,16 @@ def conclude_account(
         categories=tuple(share.category for share in shares if share.chosen),
         shares=tuple(shares),
         usable=len(usable),
-        unknown=len(usable) - sum(share.posts for share in shares),
+        unknown=sum(outcome.category not in manifest.classes for outcome in usable),
         lacking=len(outcomes) - len(usable),
         enough=len(usable) >= manifest.min_posts,
+        abstained=(*recipe.abstains, *manifest.training.get("left_out", {})),
     )
 
 
 def _mean_photos(
     photos: Floats, owners: NDArray[np.integer], posts: int, reducer: Reducer
-) -> tuple[Floats, NDArray[np.bool_]]:
+) -> Floats:
     # A vector that is not finite would make its whole post meaningless.
     usable = np.isfinite(photos).all(axis=1)
     counts = np.bincount(owners[usable], minlength=posts)
@@ -113,39 +112,21 @@ def _mean_photos(
     if usable.any():
         # Reduction is affine: reducing before the mean gives the same and takes less memory.
         np.add.at(sums, owners[usable], reducer.transform(photos[usable]))
-    means = (sums / np.maximum(counts, 1)[:, None]).astype(np.float32)
-    return means, counts > 0
+    return (sums / np.maximum(counts, 1)[:, None]).astype(np.float32)
 
 
-def _name_halves(pictured: bool, worded: bool) -> Halves:
-    if pictured and worded:
-        return "both"
-    if pictured:
-        return "image"
-    return "text" if worded else "none"
-
-
-def _conclude_post(
-    post_id: int, halves: Halves, row: list[float], manifest: BundleManifest, *, judged: bool
-) -> PostOutcome:
-    if not judged:
-        return PostOutcome(post_id=post_id, halves=halves, probabilities=(), category=None)
-    top = row.index(max(row))
-    known = top < len(manifest.classes) and row[top] >= manifest.post_threshold
-    category = manifest.classes[top] if known else None
-    return PostOutcome(post_id=post_id, halves=halves, probabilities=tuple(row), category=category)
-
-
-def _share(category: str, usable: Sequence[PostOutcome], manifest: BundleManifest) -> CategoryShare:
-    place = manifest.classes.index(category)
+def _share(
+    category: str, usable: Sequence[PostOutcome], place: int, recipe: MethodRecipe
+) -> CategoryShare:
     posts = sorted(
         (-outcome.probabilities[place], outcome.post_id)
         for outcome in usable
-        if outcome.category == category
+        if category in outcome.categories
     )
     share = len(posts) / len(usable) if usable else 0.0
     low, high = wilson_interval(len(posts), len(usable))
-    threshold = manifest.share_thresholds[category]
+    threshold = recipe.share_thresholds[category]
+    certainty = estimate_share(len(posts), len(usable), threshold).certainty
     return CategoryShare(
         category=category,
         posts=len(posts),
@@ -153,6 +134,7 @@ def _share(category: str, usable: Sequence[PostOutcome], manifest: BundleManifes
         low=low,
         high=high,
         threshold=threshold,
-        chosen=bool(posts) and share >= threshold,
+        chosen=bool(posts) and share >= threshold and category not in recipe.abstains,
         evidence=tuple(post_id for _, post_id in posts[:EVIDENCE_POSTS]),
+        certainty=round(certainty, 6),
     )

@@ -7,8 +7,12 @@ from typing import Any, Literal
 from pydantic import Field
 
 from schemas.base import Frozen
+from schemas.errors import BundleError
 
 Half = Literal["image", "text"]
+
+NETWORK_HEAD = "network"
+"""What recipes call the network that every bundle has."""
 
 
 class BackboneRef(Frozen):
@@ -32,6 +36,41 @@ class TextModelRef(Frozen):
     width: int
 
 
+class HeadRef(Frozen):
+    """One trained classifier of a bundle: its file, and what it reads.
+
+    ``supervised`` heads read the vectors of the supervised text model, others those of the
+    unsupervised one. ``columns`` are the places of the classes that it tells apart, where that is
+    not all of them: the others are never its word.
+    """
+
+    kind: Literal["network", "svm"]
+    file: str
+    halves: tuple[Half, ...] = Field(min_length=1)
+    supervised: bool = False
+    columns: tuple[int, ...] | None = None
+
+
+class MethodRecipe(Frozen):
+    """How one method of a bundle comes from probabilities to categories.
+
+    ``head``: one classifier's word. ``weighted``: the first head's probabilities weigh
+    ``image_weight``, the second's the rest. ``agree``: only what all heads say. ``several`` methods
+    give a post every category that reaches its own threshold in ``post_thresholds``; the others
+    give the likeliest class, from ``post_threshold`` on. ``abstains`` names categories that the
+    method says nothing of, and why.
+    """
+
+    kind: Literal["head", "weighted", "agree"]
+    heads: tuple[str, ...] = Field(min_length=1)
+    image_weight: float | None = Field(None, ge=0, le=1)
+    several: bool = False
+    post_threshold: float
+    post_thresholds: dict[str, float] = Field(default_factory=dict)
+    share_thresholds: dict[str, float]
+    abstains: dict[str, str] = Field(default_factory=dict)
+
+
 class BundleState(StrEnum):
     """Whether a bundle judges accounts now, could, or no longer does."""
 
@@ -48,6 +87,10 @@ class BundleManifest(Frozen):
     is ignored. ``post_threshold`` is the least probability at which a post has its top category;
     ``share_thresholds`` the least share of posts at which an account has a category. ``files``
     maps each file of the bundle to its sha256.
+
+    ``methods`` come in the order in which verdicts list them. The first is the network of
+    ``network.safetensors``, judged by the thresholds above; each other one has a recipe, made of
+    ``heads``. ``split`` says how samples were divided; which went where is in the bundle's files.
     """
 
     format: Literal[1] = 1
@@ -56,16 +99,42 @@ class BundleManifest(Frozen):
     halves: tuple[Half, ...] = Field(min_length=1)
     backbone: BackboneRef
     text_model: TextModelRef | None
-    methods: tuple[str, ...]
+    methods: tuple[str, ...] = Field(min_length=1)
+    supervised_model: TextModelRef | None = None
+    heads: dict[str, HeadRef] = Field(default_factory=dict)
+    recipes: dict[str, MethodRecipe] = Field(default_factory=dict)
     post_threshold: float
     share_thresholds: dict[str, float]
     min_posts: int
     training: dict[str, Any]
+    split: dict[str, Any] = Field(default_factory=dict)
     metrics: dict[str, Any]
     versions: dict[str, str]
     seed: int
     created_at: datetime
     files: dict[str, str]
+
+    @property
+    def text_models(self) -> tuple[TextModelRef, ...]:
+        """The text models whose vectors the bundle's methods read."""
+        return tuple(ref for ref in (self.text_model, self.supervised_model) if ref is not None)
+
+    def recipe(self, method: str) -> MethodRecipe:
+        """Return how a method judges; one without a recipe is the bundle's network.
+
+        Raises:
+            BundleError: the bundle has no such method.
+        """
+        if method not in self.methods:
+            raise BundleError(
+                f"This bundle has no method {method!r}: it has {', '.join(self.methods)}."
+            )
+        return self.recipes.get(method) or MethodRecipe(
+            kind="head",
+            heads=(NETWORK_HEAD,),
+            post_threshold=self.post_threshold,
+            share_thresholds=self.share_thresholds,
+        )
 
 
 class BundleInfo(Frozen):

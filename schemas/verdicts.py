@@ -13,19 +13,28 @@ class PostOutcome(Frozen):
 
     ``probabilities`` follow the bundle's category order (plus the reject class last, where it has
     one) and are empty when ``halves`` is ``none``; ``category`` is None when the post is unknown.
+    ``also`` names further categories, from methods that may give several; it is not kept, as
+    probabilities and thresholds give it again.
     """
 
     post_id: int
     halves: Halves
     probabilities: tuple[float, ...]
     category: str | None
+    also: tuple[str, ...] = ()
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Every category the post has, the likeliest first."""
+        return () if self.category is None else (self.category, *self.also)
 
 
 class CategoryShare(Frozen):
     """How much of an account speaks for one category.
 
     ``share`` = ``posts`` / usable posts (unknown ones included); ``low`` and ``high`` bound it by
-    Wilson's 95 % interval.
+    Wilson's 95 % interval. ``certainty`` is the probability that the share of all posts, those
+    never seen included, reaches the threshold.
     """
 
     category: str
@@ -36,6 +45,7 @@ class CategoryShare(Frozen):
     threshold: float
     chosen: bool
     evidence: tuple[int, ...]
+    certainty: float | None = None
 
 
 class Verdict(Frozen):
@@ -43,7 +53,7 @@ class Verdict(Frozen):
 
     ``usable`` counts the posts that could be judged, ``lacking`` those with neither a usable photo
     nor a caption; ``enough`` is False when too few posts were usable, and the categories are then
-    provisional.
+    provisional. ``abstained`` names categories of which the method says nothing, for lack of data.
     """
 
     method: str
@@ -53,6 +63,7 @@ class Verdict(Frozen):
     unknown: int
     lacking: int
     enough: bool
+    abstained: tuple[str, ...] = ()
 
 
 class StoredVerdict(Frozen):

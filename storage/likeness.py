@@ -25,11 +25,18 @@ def to_stored(phash: int) -> int:
     return phash - 2**64 if phash >= 2**63 else phash
 
 
+def from_stored(number: int) -> int:
+    """Turn what a database keeps back into 64 unsigned bits."""
+    return number % 2**64
+
+
 def add_bands(connection: Connection, hashes: Mapping[str, int]) -> None:
     """Make photos findable by their perceptual hashes (unsigned, by content hash)."""
     rows = [
         {"band": band, "bits": bits, "photo_sha256": sha256}
         for sha256, phash in hashes.items()
+        # An even picture looks like every other one: its hash says nothing.
+        if phash
         for band, bits in enumerate(_cut(phash))
     ]
     insert_or_update(connection, photo_bands, rows, key=["band", "bits", "photo_sha256"])
@@ -63,7 +70,7 @@ def find_alike(
         )
         for row in connection.execute(query):
             for sha256 in wanted[row.band, row.bits]:
-                differing = (hashes[sha256] ^ (row.phash % 2**64)).bit_count()
+                differing = (hashes[sha256] ^ from_stored(row.phash)).bit_count()
                 if sha256 != row.sha256 and differing <= NEAR:
                     found.setdefault(sha256, row.sha256)
     return found

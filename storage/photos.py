@@ -8,7 +8,7 @@ from sqlalchemy import Connection, delete, exists, func, select, update
 from schemas.base import Frozen
 from storage.crawl_tables import tagged_post_photos
 from storage.database import in_parts, insert_or_update
-from storage.likeness import add_bands, to_stored
+from storage.likeness import add_bands, from_stored, to_stored
 from storage.tables import photos, post_photos, posts, training_examples
 
 
@@ -164,3 +164,14 @@ def photos_of_posts(
         )
     )
     return set(connection.scalars(query))
+
+
+def read_hashes(connection: Connection, photos_wanted: Collection[str]) -> dict[str, int]:
+    """Return the perceptual hashes (64 bits, unsigned) of those photos that have one."""
+    found: dict[str, int] = {}
+    for part in in_parts(photos_wanted):
+        query = select(photos.c.sha256, photos.c.phash).where(
+            photos.c.sha256.in_(part), photos.c.phash.is_not(None)
+        )
+        found.update((row.sha256, from_stored(row.phash)) for row in connection.execute(query))
+    return found

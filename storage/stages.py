@@ -25,6 +25,8 @@ class Stage(Frozen):
     lease_until: datetime | None
     output: dict[str, Any] | None
     problem: str | None
+    mark: str | None = None
+    seconds: float | None = None
 
     @property
     def held(self) -> bool:
@@ -54,9 +56,60 @@ def read_stages(connection: Connection, run_id: int) -> dict[str, Stage]:
             lease_until=row.lease_until,
             output=row.output,
             problem=row.problem,
+            mark=row.mark,
+            seconds=row.seconds,
         )
         for row in connection.execute(query)
     }
+
+
+class DoneStage(Frozen):
+    """A stage that some run finished: whose it was, what it left, and how long it took."""
+
+    run_id: int
+    output: dict[str, Any]
+    seconds: float | None
+
+
+def find_done_stage(
+    connection: Connection, stage: str, *, mark: str | None = None, timed: bool = False
+) -> DoneStage | None:
+    """Return the newest finished stage of a name: with this mark, or one whose time was taken."""
+    columns = run_stages.c
+    query = select(columns.run_id, columns.output, columns.seconds).where(
+        columns.stage == stage, columns.state == DONE
+    )
+    if mark is not None:
+        query = query.where(columns.mark == mark)
+    if timed:
+        query = query.where(columns.seconds.is_not(None))
+    row = connection.execute(query.order_by(columns.run_id.desc()).limit(1)).first()
+    if row is None:
+        return None
+    return DoneStage(run_id=row.run_id, output=row.output or {}, seconds=row.seconds)
+
+
+def note_start(connection: Connection, run_id: int, stage: str, *, total: int) -> None:
+    """Note when work on a stage began, the first time, and how much there is of it."""
+    connection.execute(
+        update(run_stages)
+        .where(
+            run_stages.c.run_id == run_id,
+            run_stages.c.stage == stage,
+            run_stages.c.started_at.is_(None),
+        )
+        .values(started_at=datetime.now(UTC), total=total)
+    )
+
+
+def seconds_since_start(connection: Connection, run_id: int, stage: str) -> float | None:
+    """Return how long ago a stage began, or None if that was not noted."""
+    started = connection.scalar(
+        select(run_stages.c.started_at).where(
+            run_stages.c.run_id == run_id, run_stages.c.stage == stage
+        )
+    )
+    return None if started is None else (datetime.now(UTC) - started).total_seconds()
 
 
 def take_lease(
@@ -157,8 +210,9 @@ def finish_stage(
     *,
     output: dict[str, Any],
     holder: str | None = None,
+    seconds: float | None = None,
 ) -> bool:
-    """Note that a stage is done and what it left behind.
+    """Note that a stage is done and what it left behind; its ``mark`` is kept apart as well.
 
     With ``holder``, only if that one still holds it; return whether this call finished it.
     """
@@ -168,6 +222,13 @@ def finish_stage(
     if holder is not None:
         query = query.where(run_stages.c.lease_holder == holder)
     result = connection.execute(
-        query.values(state=DONE, output=output, lease_until=None, lease_holder=None)
+        query.values(
+            state=DONE,
+            output=output,
+            mark=output.get("mark"),
+            seconds=seconds,
+            lease_until=None,
+            lease_holder=None,
+        )
     )
     return result.rowcount == 1

@@ -3,6 +3,7 @@
 from sqlalchemy import (
     BigInteger,
     Column,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -19,7 +20,7 @@ from storage.columns import Id, Instant, Json, metadata
 
 __all__ = ["SCHEMA_VERSION", "crawl_tables", "metadata"]
 
-SCHEMA_VERSION = "0002"
+SCHEMA_VERSION = "0003"
 """The newest migration; a test holds it to migrations/versions."""
 
 
@@ -210,6 +211,11 @@ run_stages = Table(
     Column("lease_holder", String(100)),
     Column("output", Json),
     Column("problem", Text),
+    # A hash of all that its output depends on: the same again is not computed again.
+    Column("mark", String(64), index=True),
+    Column("started_at", Instant),
+    # How long it took; null where its output was taken from an earlier run.
+    Column("seconds", Float),
 )
 
 outcomes = Table(

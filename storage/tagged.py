@@ -1,13 +1,14 @@
-"""Posts found by tag: what they say and show, apart from the posts of known accounts."""
+"""Posts found by tag, apart from those of known accounts: what they say, show and stand for."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import ColumnElement, Connection, distinct, exists, func, select, update
 
 from schemas.base import Frozen
 from storage.crawl_tables import tagged_post_photos, tagged_posts
-from storage.database import ROWS_PER_STATEMENT, insert_or_update
+from storage.database import ROWS_PER_STATEMENT, in_parts, insert_or_update
+from storage.tables import image_vectors
 
 
 class NewTaggedPost(Frozen):
@@ -78,7 +79,103 @@ def settle_tagged_photo(
     )
 
 
-def count_tagged_posts(connection: Connection) -> dict[str, int]:
-    """Return how many tagged posts there are of each category."""
-    query = select(tagged_posts.c.category, func.count()).group_by(tagged_posts.c.category)
-    return dict(connection.execute(query).all())
+class TaggedPost(Frozen):
+    """One post under one tag; the same post under another tag is another row.
+
+    ``name`` is the same for all rows of a post.
+    """
+
+    id: int
+    name: str
+    tag: str
+    category: str
+    caption: str
+    username: str | None
+    photos: tuple[str, ...]
+
+
+def newest_tagged(connection: Connection) -> int:
+    """Return the id of the newest tagged post, 0 if there is none: a snapshot ends there."""
+    return connection.scalar(select(func.max(tagged_posts.c.id))) or 0
+
+
+def read_tagged(
+    connection: Connection, categories: Collection[str], *, until: int
+) -> list[TaggedPost]:
+    """Return the tagged posts of some categories up to an id, in the order of their ids."""
+    query = select(tagged_posts).where(*_chosen(categories, until)).order_by(tagged_posts.c.id)
+    rows = connection.execute(query).all()
+    photos = _read_photos(connection, [row.id for row in rows])
+    return [
+        TaggedPost(
+            id=row.id,
+            name=f"{row.source}:{row.external_id}",
+            tag=row.tag,
+            category=row.category,
+            caption=row.caption,
+            username=row.username,
+            photos=tuple(photos.get(row.id, ())),
+        )
+        for row in rows
+    ]
+
+
+def count_missing_tagged(
+    connection: Connection, categories: Collection[str], *, until: int, backbone: str
+) -> tuple[int, int]:
+    """Return how many photos of tagged posts a backbone never saw, and how many there are."""
+    tried = exists().where(
+        image_vectors.c.photo_sha256 == tagged_post_photos.c.photo_sha256,
+        image_vectors.c.backbone == backbone,
+    )
+    count = select(func.count(distinct(tagged_post_photos.c.photo_sha256))).where(
+        *_shown(categories, until)
+    )
+    total = connection.scalars(count).one()
+    return connection.scalars(count.where(~tried)).one(), total
+
+
+def tagged_ranges(
+    connection: Connection, categories: Collection[str], *, until: int, size: int
+) -> list[tuple[int, int]]:
+    """Cut the tagged posts into ranges of ids of at most ``size`` posts each."""
+    query = select(tagged_posts.c.id).where(*_chosen(categories, until)).order_by(tagged_posts.c.id)
+    ids = list(connection.scalars(query))
+    parts = [ids[start : start + size] for start in range(0, len(ids), size)]
+    return [(part[0], part[-1]) for part in parts]
+
+
+def photos_of_tagged(
+    connection: Connection, categories: Collection[str], *, first: int, last: int
+) -> set[str]:
+    """Return the photos of the tagged posts in a range of ids."""
+    query = select(tagged_post_photos.c.photo_sha256).where(
+        *_shown(categories, last), tagged_posts.c.id >= first
+    )
+    return set(connection.scalars(query))
+
+
+def _chosen(categories: Collection[str], until: int) -> tuple[ColumnElement[bool], ...]:
+    return (tagged_posts.c.category.in_(categories), tagged_posts.c.id <= until)
+
+
+def _shown(categories: Collection[str], until: int) -> tuple[ColumnElement[bool], ...]:
+    return (
+        *_chosen(categories, until),
+        tagged_posts.c.id == tagged_post_photos.c.post_id,
+        tagged_post_photos.c.photo_sha256.is_not(None),
+    )
+
+
+def _read_photos(connection: Connection, post_ids: Sequence[int]) -> dict[int, list[str]]:
+    found: dict[int, list[str]] = {}
+    columns = tagged_post_photos.c
+    for part in in_parts(post_ids):
+        query = (
+            select(columns.post_id, columns.photo_sha256)
+            .where(columns.post_id.in_(part), columns.photo_sha256.is_not(None))
+            .order_by(columns.post_id, columns.position)
+        )
+        for row in connection.execute(query):
+            found.setdefault(row.post_id, []).append(row.photo_sha256)
+    return found

@@ -52,6 +52,19 @@ def read_image_vectors(
     return found
 
 
+def usable_photos(connection: Connection, backbone: str, photos: Collection[str]) -> list[str]:
+    """Return which of some photos have a vector, sorted; those tried in vain are not among them."""
+    found: list[str] = []
+    for part in in_parts(photos):
+        query = select(image_vectors.c.photo_sha256).where(
+            image_vectors.c.backbone == backbone,
+            image_vectors.c.photo_sha256.in_(part),
+            image_vectors.c.vector.is_not(None),
+        )
+        found.extend(connection.scalars(query))
+    return sorted(found)
+
+
 def known_image_vectors(connection: Connection, backbone: str, photos: Collection[str]) -> set[str]:
     """Return which of some photos have been tried already."""
     found: set[str] = set()

@@ -33,9 +33,13 @@ ROUTES = {
     "train.backbone": "gpu",
     "train.vectors": "control",
     "train.gather_vectors": "control",
+    "train.split": "cpu",
+    "train.labels": "train",
     "train.text": "cpu",
     "train.reduce": "cpu",
     "train.network": "train",
+    "train.svm": "cpu",
+    "train.fuse": "cpu",
     "train.bundle": "cpu",
 }
 

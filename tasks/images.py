@@ -17,6 +17,7 @@ from storage.bundles import find_bundle
 from storage.photos import photos_of_posts
 from storage.runs import is_current, read_run, touch_member
 from storage.stages import keep_lease, read_stages
+from storage.tagged import photos_of_tagged
 from storage.training import example_photos
 from storage.vectors import Unusable, known_image_vectors, save_image_vectors
 from tasks.app import task
@@ -70,13 +71,26 @@ def embed(run_id: int, generation: int, influencer_id: int, first: int, last: in
 @never_failing
 def embed_examples(run_id: int, generation: int, first: int, last: int) -> str:
     """Embed the training photos with example ids from ``first`` to ``last``."""
+    return _embed_training(run_id, generation, example_photos, first, last)
+
+
+@task("images.embed_tagged")
+@never_failing
+def embed_tagged(run_id: int, generation: int, first: int, last: int) -> str:
+    """Embed the photos of the tagged posts with ids from ``first`` to ``last``."""
+    return _embed_training(run_id, generation, photos_of_tagged, first, last)
+
+
+def _embed_training(
+    run_id: int, generation: int, find: Callable[..., set[str]], first: int, last: int
+) -> str:
     resources = context()
     with resources.database.read() as connection:
         run = read_run(connection, run_id)
         if not is_current(run, generation):
             return "stale"
         output = read_stages(connection, run_id)["backbone"].output
-        wanted = example_photos(connection, run.params["classes"], first=first, last=last)
+        wanted = find(connection, run.params["classes"], first=first, last=last)
     ref = BackboneRef.model_validate(output)
 
     def beat() -> None:

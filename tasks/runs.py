@@ -20,10 +20,11 @@ from storage.runs import (
     read_run,
     recall_overdue,
 )
-from storage.vectors import known_image_vectors, read_text_vectors
+from storage.vectors import known_image_vectors
 from tasks.app import EVENT_SUFFIX, app, task
 from tasks.context import Context, context
 from tasks.crawl import feed_crawl, sweep_crawl
+from tasks.texts import read_known_captions
 from tasks.train import advance
 from tasks.verdicts import needs_work
 
@@ -105,10 +106,8 @@ def send_members(resources: Context, run: Run, influencer_ids: Sequence[int]) ->
         every = [post for posts in accounts.values() for post in posts]
         shown = {place.sha256 for post in every for place in post.photos if place.sha256}
         images = known_image_vectors(connection, manifest.backbone.hash, shown)
-        texts = None
-        if manifest.text_model is not None:
-            said = {post.caption_sha256 for post in every if post.caption_sha256}
-            texts = set(read_text_vectors(connection, manifest.text_model.hash, said))
+        said = {post.caption_sha256 for post in every if post.caption_sha256}
+        texts = read_known_captions(connection, manifest, said)
     cached = [key for key, posts in accounts.items() if not needs_work(posts, images, texts)]
     suffix = EVENT_SUFFIX if run.params.get("urgent") else ""
     size = resources.settings.group_accounts

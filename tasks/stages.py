@@ -56,8 +56,12 @@ def run_stage(run_id: int, generation: int, stage: str, work: Work) -> str:
             drop_lease(connection, run_id, stage, problem=f"{type(error).__name__}: {error}")
         return f"failed: {type(error).__name__}"
     with resources.database.write() as connection:
-        finish_stage(connection, run_id, stage, output=output, holder=holder)
-    return f"done in {time.monotonic() - started:.1f} s"
+        # What an earlier run computed says nothing of how long it takes.
+        seconds = None if "kept_from" in output else time.monotonic() - started
+        finish_stage(connection, run_id, stage, output=output, holder=holder, seconds=seconds)
+    if seconds is None:
+        return f"unchanged since run {output['kept_from']}"
+    return f"done in {seconds:.1f} s"
 
 
 def describe_failure(stage: str, reason: str) -> str:

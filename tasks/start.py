@@ -2,20 +2,37 @@
 
 import time
 from collections.abc import Collection, Sequence
+from typing import Any, Literal
 
 from kombu.exceptions import OperationalError
+from pydantic import Field
 
+from schemas.base import Frozen
 from schemas.categories import OTRA
 from schemas.errors import BrokerError, TrainingError, UsageError, WorkersError
+from schemas.methods import DEFAULT_METHODS
 from schemas.runs import RunKind
 from storage.accounts import count_accounts, find_account
 from storage.bundles import find_bundle
 from storage.runs import add_every_account, add_members, create_run
 from storage.stages import add_stages
+from storage.tagged import newest_tagged
 from storage.training import count_examples, newest_example
 from tasks.app import QUEUES, app, require_broker
 from tasks.context import Context
-from tasks.train import STAGES
+from tasks.fusing import TARGET_PRECISION
+from tasks.train import stages_for
+
+
+class TrainingOptions(Frozen):
+    """What else can be asked of a training; the defaults are those of ``afin train``."""
+
+    methods: tuple[str, ...] = DEFAULT_METHODS
+    holdout_source: str | None = None
+    text_kind: Literal["skipgram", "cbow"] = "skipgram"
+    search_svm: bool = False
+    target_precision: float = Field(TARGET_PRECISION, gt=0, le=1)
+
 
 MIN_EXAMPLES = 5
 """A category with fewer training photos is left out: it could only be guessed."""
@@ -91,7 +108,12 @@ def start_classification(
 
 
 def start_training(
-    resources: Context, categories: Sequence[str], *, backbone: str, seed: int
+    resources: Context,
+    categories: Sequence[str],
+    *,
+    backbone: str,
+    seed: int,
+    options: TrainingOptions | None = None,
 ) -> tuple[int, dict[str, int]]:
     """Start training on everything imported for these categories.
 
@@ -102,8 +124,32 @@ def start_training(
         TrainingError: fewer than two classes have enough photos.
         BrokerError, WorkersError: nobody would do the work.
     """
+    params, left_out = plan_training(
+        resources, categories, backbone=backbone, seed=seed, options=options
+    )
+    require_workers(resources, TRAINING)
+    with resources.database.write() as connection:
+        run_id = create_run(connection, RunKind.TRAIN, params=params)
+        add_stages(connection, run_id, stages_for(params))
+    app.send_task("train.advance", (run_id,))
+    return run_id, left_out
+
+
+def plan_training(
+    resources: Context,
+    categories: Sequence[str],
+    *,
+    backbone: str,
+    seed: int,
+    options: TrainingOptions | None = None,
+) -> tuple[dict[str, Any], dict[str, int]]:
+    """Return the parameters of a training on what is imported now, and what it leaves out.
+
+    Raises:
+        TrainingError: fewer than two classes have enough photos.
+    """
     with resources.database.read() as connection:
-        until = newest_example(connection)
+        until, tagged_until = newest_example(connection), newest_tagged(connection)
         counts = count_examples(connection, (*categories, OTRA), until=until)
     reject = counts.pop(OTRA) >= MIN_EXAMPLES
     trained = [name for name in categories if counts[name] >= MIN_EXAMPLES]
@@ -114,7 +160,6 @@ def start_training(
             f"Training needs two categories with {MIN_EXAMPLES} photos each; there are: {listed}. "
             "Add some with 'afin import photos FOLDER --source NAME'."
         )
-    require_workers(resources, TRAINING)
     params = {
         "categories": list(categories),
         "classes": [*trained, OTRA] if reject else trained,
@@ -122,10 +167,8 @@ def start_training(
         "left_out": left_out,
         "backbone": backbone,
         "until": until,
+        "tagged_until": tagged_until,
         "seed": seed,
+        **(options or TrainingOptions()).model_dump(mode="json"),
     }
-    with resources.database.write() as connection:
-        run_id = create_run(connection, RunKind.TRAIN, params=params)
-        add_stages(connection, run_id, STAGES)
-    app.send_task("train.advance", (run_id,))
-    return run_id, left_out
+    return params, left_out

@@ -25,10 +25,9 @@ from storage.verdicts import save_outcomes, save_verdicts
 from tasks.app import app, task
 from tasks.chords import never_failing, noting_problems
 from tasks.context import Context, context
+from tasks.texts import read_known_captions
 
 log = logging.getLogger(__name__)
-
-METHOD = "nn"
 
 
 @dataclass(frozen=True)
@@ -37,6 +36,7 @@ class Evidence:
 
     images: dict[str, NDArray[np.float32] | Unusable]
     texts: dict[str, NDArray[np.float32] | None]
+    supervised: dict[str, NDArray[np.float32] | None]
     complete: frozenset[int]
 
 
@@ -79,13 +79,14 @@ def _conclude(
             return "stale"
         alive = existing_accounts(connection, list(results))
         results = {key: result for key, result in results.items() if key in alive}
-        judged = [outcome for outcomes, _verdict in results.values() for outcome in outcomes]
-        save_outcomes(connection, run.bundle_id, METHOD, judged)
+        for method in bundle.manifest.methods:
+            judged = [one for outcomes, _verdicts in results.values() for one in outcomes[method]]
+            save_outcomes(connection, run.bundle_id, method, judged)
         save_verdicts(
             connection,
             bundle_id=run.bundle_id,
             run_id=run_id,
-            concluded={key: [verdict] for key, (_outcomes, verdict) in results.items()},
+            concluded={key: verdicts for key, (_outcomes, verdicts) in results.items()},
         )
         finish_members(connection, run_id, list(results))
         counts = count_members(connection, run_id)
@@ -102,16 +103,19 @@ def gather_evidence(
     every = [post for posts in accounts.values() for post in posts]
     shown = {place.sha256 for post in every for place in post.photos if place.sha256}
     said = {post.caption_sha256 for post in every if post.caption_sha256}
-    text_model = bundle.manifest.text_model
     with resources.database.read() as connection:
         images = read_image_vectors(connection, backbone, shown)
-        texts = read_text_vectors(connection, text_model.hash, said) if text_model else {}
+        texts, supervised = (
+            read_text_vectors(connection, ref.hash, said) if ref else {}
+            for ref in (bundle.manifest.text_model, bundle.manifest.supervised_model)
+        )
+        known = read_known_captions(connection, bundle.manifest, said)
     complete = frozenset(
         influencer_id
         for influencer_id, posts in accounts.items()
-        if not needs_work(posts, images, texts if text_model else None)
+        if not needs_work(posts, images, known)
     )
-    return Evidence(images=images, texts=texts, complete=complete)
+    return Evidence(images=images, texts=texts, supervised=supervised, complete=complete)
 
 
 def needs_work(
@@ -132,24 +136,32 @@ def needs_work(
 
 def judge_accounts(
     bundle: Bundle, accounts: Mapping[int, Sequence[PostRow]], evidence: Evidence
-) -> dict[int, tuple[list[PostOutcome], Verdict]]:
-    """Judge accounts whose vectors are all at hand: every post in one go, then each account."""
+) -> dict[int, tuple[dict[str, list[PostOutcome]], tuple[Verdict, ...]]]:
+    """Judge accounts whose vectors are all at hand: every post in one go, then each account.
+
+    Returns the outcomes by method, and a verdict a method in the bundle's order.
+    """
     posts = [post for rows in accounts.values() for post in rows]
-    outcomes = iter(bundle.judge(_stack(bundle, posts, evidence)))
+    judged = bundle.judge_all(stack_vectors(bundle, posts, evidence))
     results = {}
+    end = 0
     for influencer_id, rows in accounts.items():
-        own = [next(outcomes) for _post in rows]
-        results[influencer_id] = (own, bundle.conclude(own, METHOD))
+        start, end = end, end + len(rows)
+        own = {method: outcomes[start:end] for method, outcomes in judged.items()}
+        verdicts = tuple(bundle.conclude(one, method) for method, one in own.items())
+        results[influencer_id] = (own, verdicts)
     return results
 
 
-def _stack(bundle: Bundle, posts: Sequence[PostRow], evidence: Evidence) -> PostVectors:
+def stack_vectors(bundle: Bundle, posts: Sequence[PostRow], evidence: Evidence) -> PostVectors:
     """Bring the vectors of posts into the arrays that a bundle judges."""
     photos: list[NDArray[np.float32]] = []
     owners: list[int] = []
     network = bundle.network
     text = np.zeros((len(posts), network.text.width), np.float32)
     has_text = np.zeros(len(posts), np.bool_)
+    ref = bundle.manifest.supervised_model
+    supervised = np.zeros((len(posts), ref.width), np.float32) if ref else None
     for row, post in enumerate(posts):
         for place in post.photos:
             vector = evidence.images.get(place.sha256) if place.sha256 else None
@@ -159,6 +171,9 @@ def _stack(bundle: Bundle, posts: Sequence[PostRow], evidence: Evidence) -> Post
         said = evidence.texts.get(post.caption_sha256) if post.caption_sha256 else None
         if said is not None:
             text[row], has_text[row] = said, True
+        learnt = evidence.supervised.get(post.caption_sha256) if post.caption_sha256 else None
+        if learnt is not None and supervised is not None:
+            supervised[row] = learnt
     width = bundle.manifest.backbone.width
     return PostVectors(
         post_ids=[post.id for post in posts],
@@ -166,6 +181,7 @@ def _stack(bundle: Bundle, posts: Sequence[PostRow], evidence: Evidence) -> Post
         owners=np.array(owners, np.int64),
         text=text,
         has_text=has_text,
+        supervised=supervised,
     )
 
 

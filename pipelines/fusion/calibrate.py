@@ -1,5 +1,8 @@
 """What a held-out part tells: how good a network is, and how certain it may be."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -42,3 +45,70 @@ def class_weights(labels: Ints, classes: int) -> NDArray[np.float64]:
     counts = np.bincount(labels, minlength=classes)
     weights: NDArray[np.float64] = 1 / counts[labels] / np.count_nonzero(counts)
     return weights
+
+
+def expected_calibration_error(
+    probabilities: NDArray[np.floating], labels: Ints, bins: int = 15
+) -> float:
+    """Return how far certainty and precision lie apart, 0 to 1, for ``(n, k)`` probabilities.
+
+    Samples are put into bins of equal width by their top probability; the gaps between mean
+    certainty and share of right ones are averaged by size (Guo et al. 2017, section 2).
+    """
+    top = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == labels
+    places = np.minimum((top * bins).astype(np.int64), bins - 1)
+    counts = np.bincount(places, minlength=bins)
+    certain = np.bincount(places, weights=top, minlength=bins)
+    correct = np.bincount(places, weights=right, minlength=bins)
+    return float(np.abs(certain - correct).sum() / max(counts.sum(), 1))
+
+
+@dataclass(frozen=True)
+class IsotonicMap:
+    """A rising line a class from what a method says to how often it was so.
+
+    ``points`` hold a class's ``x (m,)`` and ``y (m,)``, with linear steps between them.
+    """
+
+    points: tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]
+
+    def apply(self, probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Calibrate ``(n, k)`` and bring each row back to a sum of 1; rows of zeros stay so."""
+        mapped = np.stack(
+            [np.interp(probabilities[:, c], x, y) for c, (x, y) in enumerate(self.points)], axis=1
+        )
+        present = probabilities.any(axis=1, keepdims=True)
+        sums = mapped.sum(axis=1, keepdims=True)
+        # Where every class maps to nothing there is no order left: keep what was said.
+        usable = np.where(sums > 0, mapped / np.where(sums > 0, sums, 1), probabilities)
+        return np.where(present, usable, 0.0)
+
+    def to_tensors(self) -> dict[str, NDArray[np.float32]]:
+        """Return the arrays under the names that ``from_tensors`` reads."""
+        named = {f"{c}.x": x for c, (x, _y) in enumerate(self.points)}
+        return named | {f"{c}.y": y for c, (_x, y) in enumerate(self.points)}
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, NDArray[np.float32]]) -> "IsotonicMap":
+        """Build a map from what ``to_tensors`` returned."""
+        return cls(tuple((tensors[f"{c}.x"], tensors[f"{c}.y"]) for c in range(len(tensors) // 2)))
+
+
+def fit_isotonic(probabilities: NDArray[np.floating], labels: Ints) -> IsotonicMap:
+    """Fit one isotonic regression a class on ``(n, k)`` probabilities of labelled samples.
+
+    Zadrozny & Elkan 2002, "Transforming classifier scores into accurate multiclass probability
+    estimates". It needs more samples than a temperature: hundreds a class.
+    """
+    from sklearn.isotonic import IsotonicRegression
+
+    points = []
+    for place in range(probabilities.shape[1]):
+        fitted = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(
+            probabilities[:, place], labels == place
+        )
+        points.append(
+            (fitted.X_thresholds_.astype(np.float32), fitted.y_thresholds_.astype(np.float32))
+        )
+    return IsotonicMap(tuple(points))

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,9 @@ from schemas.bundles import Half
 Floats = NDArray[np.float32]
 
 HALVES: tuple[Half, Half] = ("image", "text")
+
+Output = Literal["softmax", "sigmoid"]
+"""Whether a post is one of the classes, or each of them by itself."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,7 @@ class Network:
     text: InputScale
     layers: tuple[tuple[Floats, Floats], ...]
     halves: tuple[Half, ...]
+    output: Output = "softmax"
 
     @property
     def classes(self) -> int:
@@ -64,13 +69,16 @@ class Network:
             ],
             axis=1,
         )
-        return softmax(run_layers(self.layers, x))
+        logits = run_layers(self.layers, x)
+        return softmax(logits) if self.output == "softmax" else sigmoid(logits)
 
     def to_tensors(self) -> dict[str, NDArray[np.generic]]:
         """Return the arrays under the names that ``from_tensors`` reads."""
         tensors: dict[str, NDArray[np.generic]] = {
             "halves": np.array([half in self.halves for half in HALVES], np.uint8)
         }
+        if self.output == "sigmoid":
+            tensors["sigmoid"] = np.array([1], np.uint8)
         for half, scale in zip(HALVES, (self.image, self.text), strict=True):
             tensors[f"{half}.mean"] = scale.mean
             tensors[f"{half}.factor"] = np.array([scale.factor], np.float32)
@@ -92,7 +100,19 @@ class Network:
             (floats[f"layers.{n}.weights"], floats[f"layers.{n}.bias"]) for n in range(depth)
         )
         learnt = tuple(h for h, on in zip(HALVES, tensors["halves"], strict=True) if on)
-        return cls(image, text, layers, learnt)
+        output: Output = "sigmoid" if "sigmoid" in tensors else "softmax"
+        return cls(image, text, layers, learnt, output)
+
+
+def fit_scale(vectors: NDArray[np.floating], present: NDArray[np.bool_]) -> InputScale:
+    """Fit the scale of one half on the rows ``(n, d)`` where it is present ``(n,)``."""
+    if not present.any():
+        return InputScale(np.zeros(vectors.shape[1], np.float32), 1.0)
+    mean = vectors[present].mean(axis=0, dtype=np.float64)
+    level = float(np.sqrt(np.mean((vectors[present] - mean) ** 2)))
+    # Stored as float32, so it must be float32 already while training.
+    factor = float(np.float32(1 / level)) if level > 1e-9 else 1.0  # noqa: PLR2004 - only rounding
+    return InputScale(mean.astype(np.float32), factor)
 
 
 def run_layers(layers: Sequence[tuple[Floats, Floats]], x: Floats) -> Floats:
@@ -108,4 +128,11 @@ def softmax(logits: NDArray[np.floating]) -> Floats:
     """Turn logits ``(n, k)`` into probabilities ``(n, k) float32`` that sum to 1 a row."""
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     probabilities: Floats = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+    return probabilities
+
+
+def sigmoid(logits: NDArray[np.floating]) -> Floats:
+    """Turn logits ``(n, k)`` into probabilities ``(n, k) float32``, each class by itself."""
+    # Through tanh, which never overflows.
+    probabilities: Floats = (0.5 * (1 + np.tanh(0.5 * logits))).astype(np.float32)
     return probabilities

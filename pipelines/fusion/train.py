@@ -19,7 +19,7 @@ from pipelines.fusion.calibrate import (
     split_validation,
 )
 from pipelines.fusion.checkpoint import fingerprint, load_checkpoint, save_checkpoint
-from pipelines.fusion.network import Floats, InputScale, Network, run_layers
+from pipelines.fusion.network import Floats, InputScale, Network, fit_scale, run_layers
 from schemas.base import Frozen
 from schemas.bundles import Half
 from schemas.errors import TrainingError
@@ -108,32 +108,39 @@ def train_network(
     classes: int,
     hyper: NetworkHyper,
     seed: int,
+    held: Bools | None = None,
     on_epoch: Callable[[EpochReport], None] | None = None,
     checkpoint: Path | None = None,
 ) -> TrainedNetwork:
     """Train on ``image (n, d_image)``, ``text (n, d_text)`` and ``labels (n,)`` in 0…classes-1.
 
-    Classes are drawn equally often. A stratified part is held out; the epoch with the least loss
-    there wins, and the temperature that minimises that loss is worked into the last layer
-    (Guo et al. 2017, "On Calibration of Modern Neural Networks"). The same input and seed give the
-    same network. With ``checkpoint`` every epoch is saved to that file, and a later call with the
-    same input goes on from it to the very weights an unbroken training ends with.
+    Classes are drawn equally often. A stratified part is held out, or the rows named by ``held
+    (n,)``; the epoch with the least loss there wins, and the temperature that minimises that loss
+    is worked into the last layer (Guo et al. 2017, "On Calibration of Modern Neural Networks"). The
+    same input and seed give the same network. With ``checkpoint`` every epoch is saved to that
+    file, and a later call with the same input goes on from it to the very weights an unbroken
+    training ends with.
 
     Raises:
         TrainingError: a class has no sample, a sample has no half, or the loss is not finite.
     """
-    _check(image, text, has_image, has_text, labels, classes)
-    scales = (_fit_scale(image, has_image), _fit_scale(text, has_text))
+    check_samples(image, text, has_image, has_text, labels, classes)
+    scales = (fit_scale(image, has_image), fit_scale(text, has_text))
     halves = (np.where(has_image[:, None], image, 0), np.where(has_text[:, None], text, 0))
     x = np.concatenate([s.apply(half) for s, half in zip(scales, halves, strict=True)], axis=1)
     samples = _Samples(x, has_image, has_text, labels.astype(np.int64), image.shape[1])
-    fitted, held = split_validation(samples.labels, hyper.validation_share, seed)
+    if held is None:
+        fitted, validated = split_validation(samples.labels, hyper.validation_share, seed)
+    else:
+        fitted, validated = np.flatnonzero(~held), np.flatnonzero(held)
+        present = (has_image[fitted], has_text[fitted])
+        check_samples(image[fitted], text[fitted], *present, labels[fitted], classes)
     mark = fingerprint(
-        [*halves, has_image, has_text, samples.labels],
+        [*halves, has_image, has_text, samples.labels, validated],
         {"classes": classes, "seed": seed, **hyper.model_dump()},
     )
     state = _resume(checkpoint, mark) or _start(x.shape[1], classes, hyper, seed)
-    fit, validation = samples.take(fitted), samples.take(held)
+    fit, validation = samples.take(fitted), samples.take(validated)
     with _one_thread():
         while len(state.history) < hyper.epochs:
             report = _run_epoch(state, fit, validation, classes, hyper, seed)
@@ -146,7 +153,7 @@ def train_network(
     return _finish(state, scales, tuple(learnt), fit, validation, classes)
 
 
-def _check(
+def check_samples(
     image: NDArray[np.floating],
     text: NDArray[np.floating],
     has_image: Bools,
@@ -154,6 +161,11 @@ def _check(
     labels: NDArray[np.integer],
     classes: int,
 ) -> None:
+    """Refuse samples that nothing can be learnt from.
+
+    Raises:
+        TrainingError: a class has no sample, or a sample has no half or is not finite.
+    """
     if classes < 2:  # noqa: PLR2004 - a choice needs two
         raise TrainingError(
             "One class alone cannot be told from anything: name more categories, or import "
@@ -168,16 +180,6 @@ def _check(
         raise TrainingError("A sample has neither image nor text: leave it out of the training.")
     if not (np.isfinite(image[has_image]).all() and np.isfinite(text[has_text]).all()):
         raise TrainingError("A sample's vector is not finite: compute the vectors again.")
-
-
-def _fit_scale(vectors: NDArray[np.floating], present: Bools) -> InputScale:
-    if not present.any():
-        return InputScale(np.zeros(vectors.shape[1], np.float32), 1.0)
-    mean = vectors[present].mean(axis=0, dtype=np.float64)
-    level = float(np.sqrt(np.mean((vectors[present] - mean) ** 2)))
-    # Stored as float32, so it must be float32 already while training.
-    factor = float(np.float32(1 / level)) if level > 1e-9 else 1.0  # noqa: PLR2004 - only rounding
-    return InputScale(mean.astype(np.float32), factor)
 
 
 @contextmanager

@@ -18,7 +18,10 @@ from pipelines.text.clean import clean_caption
 from schemas.bundles import TextModelRef
 from schemas.errors import BundleError, NotFoundError, TrainingError
 
-Kind = Literal["skipgram", "cbow"]
+Kind = Literal["skipgram", "cbow", "supervised"]
+
+LABEL = "__label__"
+"""What fastText's files put before a label; cleaned captions hold no underscores."""
 
 _MIN_BUCKETS = 2**12
 _MAX_BUCKETS = 2**17
@@ -34,8 +37,11 @@ def train_text_model(
     epochs: int = 15,
     min_count: int = 2,
     seed: int = 0,
+    labels: Iterable[str] | None = None,
 ) -> TextModelRef:
-    """Train fastText without labels on captions (cleaned here) and write its ``.bin`` to ``out``.
+    """Train fastText on captions (cleaned here) and write its ``.bin`` to ``out``.
+
+    Kind ``supervised`` learns to tell the ``labels`` apart, one a caption; the others take none.
 
     The same captions in the same order and the same settings give the same bytes, so training runs
     on one thread in a process of its own: within a process fastText's random numbers go on from
@@ -46,12 +52,15 @@ def train_text_model(
     as in the thesis (section 4.2).
 
     Raises:
+        ValueError: labels are missing for the supervised kind, or given for another.
         TrainingError: no word is frequent enough, or fastText failed.
     """
+    if (kind == "supervised") != (labels is not None):
+        raise ValueError("Labels go with supervised fastText, and only with that.")
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".fasttext-", dir=out.parent) as folder:
         text, model = Path(folder, "captions.txt"), Path(folder, "model.bin")
-        words = _write_corpus(captions, text)
+        words = _write_corpus(captions, text, labels)
         known = sum(count >= min_count for count in words.values())
         if not known:
             raise TrainingError(
@@ -64,7 +73,8 @@ def train_text_model(
             "dim": width,
             "epoch": epochs,
             "minCount": min_count,
-            "bucket": choose_buckets(known),
+            # Its own default: whole words only, no n-grams.
+            "bucket": 0 if kind == "supervised" else choose_buckets(known),
         }
         _train_apart(settings, seed, model)
         with model.open("rb+") as file:
@@ -85,14 +95,19 @@ def choose_buckets(words: int) -> int:
     return min(max(wanted, _MIN_BUCKETS), _MAX_BUCKETS)
 
 
-def _write_corpus(captions: Iterable[str], path: Path) -> Counter[str]:
+def _write_corpus(
+    captions: Iterable[str], path: Path, labels: Iterable[str] | None
+) -> Counter[str]:
     words: Counter[str] = Counter()
+    lines: Iterable[tuple[str, str]] = ((caption, "") for caption in captions)
+    if labels is not None:
+        lines = zip(captions, (f"{LABEL}{label} " for label in labels), strict=True)
     with path.open("w", encoding="utf-8", newline="\n") as file:
-        for caption in captions:
+        for caption, label in lines:
             cleaned = clean_caption(caption)
             if cleaned:
                 words.update(cleaned.split(" "))
-                file.write(cleaned + "\n")
+                file.write(f"{label}{cleaned}\n")
     return words
 
 

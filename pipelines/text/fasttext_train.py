@@ -16,9 +16,14 @@ def main(job: str) -> int:
     import fasttext
 
     spec = json.loads(job)
+    settings = spec["settings"]
     # fastText takes no seed for training without labels, but reads this default.
     fasttext.FastText.unsupervised_default["seed"] = spec["seed"]
-    model = fasttext.train_unsupervised(**spec["settings"], thread=1, verbose=0)
+    if settings["model"] == "supervised":
+        settings = {name: value for name, value in settings.items() if name != "model"}
+        model = fasttext.train_supervised(**settings, seed=spec["seed"], thread=1, verbose=0)
+    else:
+        model = fasttext.train_unsupervised(**settings, thread=1, verbose=0)
     model.save_model(spec["out"])
     return 0
 

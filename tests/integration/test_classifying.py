@@ -83,7 +83,7 @@ def test_verdicts_equal_those_computed_without_queues(house: House, undisturbed:
         posts = account_posts(connection, [account.id for account in accounts])
     results = judge_accounts(bundle, posts, gather_evidence(house.resources, bundle, posts))
     names = {account.id: account.username for account in accounts}
-    assert {names[key]: (verdict,) for key, (_own, verdict) in results.items()} == undisturbed
+    assert {names[key]: verdicts for key, (_own, verdicts) in results.items()} == undisturbed
 
 
 def test_a_second_run_embeds_nothing_and_says_the_same(house: House, undisturbed: Verdicts) -> None:

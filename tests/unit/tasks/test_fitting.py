@@ -16,8 +16,8 @@ from storage.tables import truth_labels
 from storage.training import NewExample, add_examples, newest_example
 from storage.vectors import Unusable, save_image_vectors
 from tasks.context import Context
-from tasks.fitting import TrainingSet, read_training_set
 from tasks.ingest import take_accounts
+from tasks.samples import TrainingSet, read_training_set
 from tests.unit.pipelines.vision import drawing
 from tests.unit.storage.builders import photo
 from tests.unit.tasks.builders import BACKBONE, draw
@@ -57,7 +57,7 @@ def start_training(resources: Context, classes: Sequence[str], until: int | None
 
 
 def learnt_from(training: TrainingSet) -> set[str]:
-    return {example.photo_sha256 for example in training.examples}
+    return {sample.name for sample in training.samples}
 
 
 def import_account_with_truth(resources: Context, folder: Path) -> set[str]:
@@ -109,7 +109,7 @@ def test_training_is_the_same_whatever_truth_is_known(resources: Context, tmp_pa
     with resources.database.write() as connection:
         connection.execute(truth_labels.delete())
     after = read_training_set(resources, run, OUTPUTS)
-    assert after.examples == before.examples
+    assert after.samples == before.samples
     assert np.array_equal(after.images, before.images)
     assert np.array_equal(after.labels, before.labels)
 

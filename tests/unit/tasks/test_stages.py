@@ -170,9 +170,13 @@ def test_each_stage_goes_to_the_worker_that_can_do_it(resources: Context, run: R
     assert {one.task.removeprefix("train."): one.queue for one in sent_messages()} == {
         "backbone": "gpu",
         "vectors": "control",
+        "split": "cpu",
+        "labels": "train",
         "text": "cpu",
         "reduce": "cpu",
         "network": "train",
+        "svm": "cpu",
+        "fuse": "cpu",
         "bundle": "cpu",
     }
 

@@ -114,3 +114,36 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
 )
 def test_buckets_grow_with_the_vocabulary_within_bounds(words: int, buckets: int) -> None:
     assert choose_buckets(words) == buckets
+
+
+LABELS = ["comida" if any(caption.startswith(food) for food in FOOD) else "deporte"
+          for caption in CAPTIONS]  # fmt: skip
+
+
+def test_supervised_training_tells_its_labels_apart(tmp_path: Path) -> None:
+    out = tmp_path / "text.bin"
+    ref = train_text_model(CAPTIONS, out, kind="supervised", labels=LABELS, width=8, epochs=50)
+    vectors, usable = TextModel.load(out).embed(CAPTIONS)
+    assert usable.all()
+    food = vectors[[label == "comida" for label in LABELS]].mean(axis=0)
+    sport = vectors[[label == "deporte" for label in LABELS]].mean(axis=0)
+    nearer = np.linalg.norm(vectors - food, axis=1) < np.linalg.norm(vectors - sport, axis=1)
+    assert nearer.tolist() == [label == "comida" for label in LABELS]
+    assert TextModel.load(out).ref == ref
+    assert ref.name == "fasttext-supervised"
+
+
+def test_supervised_training_repeats_to_the_byte(tmp_path: Path) -> None:
+    for name in ("one.bin", "two.bin"):
+        train_text_model(
+            CAPTIONS, tmp_path / name, kind="supervised", labels=LABELS, width=8, epochs=3, seed=5
+        )
+    assert (tmp_path / "one.bin").read_bytes() == (tmp_path / "two.bin").read_bytes()
+
+
+@pytest.mark.parametrize(("kind", "labels"), [("supervised", None), ("cbow", LABELS)])
+def test_labels_go_with_the_supervised_kind_alone(
+    kind: Kind, labels: list[str] | None, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match="Labels go with supervised"):
+        train_text_model(CAPTIONS, tmp_path / "text.bin", kind=kind, labels=labels)

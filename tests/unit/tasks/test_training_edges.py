@@ -1,0 +1,50 @@
+"""What a training does with too little, and with what it cannot do at all."""
+
+import pytest
+
+from schemas.errors import TrainingError
+from storage.bundles import find_bundle
+from tasks.context import Context
+from tasks.samples import divide_samples
+from tests.unit.tasks.training import CLASSES, add_photos_of, begin, train
+
+
+def test_photos_alone_leave_out_what_needs_captions(resources: Context) -> None:
+    for category in CLASSES:
+        add_photos_of(resources, category, 12)
+    outputs, _endings = train(resources, methods=("nn", "svm", "weighted", "nn-sup"))
+    with resources.database.read() as connection:
+        manifest = find_bundle(connection).manifest
+    assert manifest.methods == ("nn", "svm")
+    assert manifest.halves == ("image",)
+    assert manifest.text_models == ()
+    assert set(outputs["fuse"]["left_out"]) == {"weighted", "nn-sup"}
+
+
+def test_a_category_with_too_little_data_abstains_and_says_why(resources: Context) -> None:
+    add_photos_of(resources, "comida", 60)
+    add_photos_of(resources, "deporte", 60)
+    add_photos_of(resources, "moda", 8)
+    outputs, _endings = train(resources, methods=("nn", "multi"))
+    bundle = resources.bundle(outputs["bundle"]["bundle_id"])
+    assert set(bundle.manifest.recipe("multi").abstains) == {"moda"}
+    verdict = bundle.conclude([], "multi")
+    assert verdict.abstained == ("moda",)
+    assert bundle.conclude([], "nn").abstained == ()
+
+
+def test_holding_out_a_source_that_nobody_knows_fails_clearly(resources: Context) -> None:
+    for category in CLASSES:
+        add_photos_of(resources, category, 6)
+    run = begin(resources, holdout_source="pexels")
+    with pytest.raises(TrainingError, match="No photo is from 'pexels': hold out one of dev"):
+        divide_samples(resources, run, {}, lambda _done, _total: None, "m")
+
+
+def test_a_source_without_which_a_class_is_empty_cannot_be_held_out(resources: Context) -> None:
+    for category in CLASSES:
+        source = "imagenet" if category == "moda" else "dev"
+        add_photos_of(resources, category, 6, source=source)
+    run = begin(resources, holdout_source="imagenet")
+    with pytest.raises(TrainingError, match="nothing is left to learn moda from"):
+        divide_samples(resources, run, {}, lambda _done, _total: None, "m")
