@@ -33,6 +33,7 @@ ROUTES = {
     "train.backbone": "gpu",
     "train.vectors": "control",
     "train.gather_vectors": "control",
+    "train.finetune": "train",
     "train.text": "cpu",
     "train.reduce": "cpu",
     "train.network": "train",

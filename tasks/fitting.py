@@ -230,6 +230,7 @@ def _manifest_fields(
             "captions": outputs["network"]["captions"],
             "left_out": run.params["left_out"],
             "run": run.id,
+            **_describe_finetuning(outputs),
         },
         "metrics": outputs["network"]["metrics"],
         "versions": {
@@ -239,6 +240,13 @@ def _manifest_fields(
         "seed": run.params["seed"],
         "created_at": run.created_at,
     }
+
+
+def _describe_finetuning(outputs: Outputs) -> dict[str, Any]:
+    if "finetune" not in outputs:
+        return {}
+    names = ("preset", "hyper", "best_epoch", "fitted", "held_out", "unusable", "history")
+    return {"finetuning": {name: outputs["finetune"][name] for name in names}}
 
 
 def _key(run: Run, name: str) -> str:

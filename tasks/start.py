@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Collection, Sequence
+from typing import Literal
 
 from kombu.exceptions import OperationalError
 
 from schemas.categories import OTRA
 from schemas.errors import BrokerError, TrainingError, UsageError, WorkersError
+from schemas.finetuning import FineTuning
 from schemas.runs import RunKind
 from storage.accounts import count_accounts, find_account
 from storage.bundles import find_bundle
@@ -15,7 +17,7 @@ from storage.stages import add_stages
 from storage.training import count_examples, newest_example
 from tasks.app import QUEUES, app, require_broker
 from tasks.context import Context
-from tasks.train import STAGES
+from tasks.train import stages_for
 
 MIN_EXAMPLES = 5
 """A category with fewer training photos is left out: it could only be guessed."""
@@ -91,21 +93,35 @@ def start_classification(
 
 
 def start_training(
-    resources: Context, categories: Sequence[str], *, backbone: str, seed: int
+    resources: Context,
+    categories: Sequence[str],
+    *,
+    backbone: str,
+    seed: int,
+    finetune: tuple[str, FineTuning] | None = None,
+    weights: Literal["pretrained", "random"] = "pretrained",
+    with_otra: bool = True,
 ) -> tuple[int, dict[str, int]]:
     """Start training on everything imported for these categories.
 
-    Where photos labelled ``otra`` exist they train a reject class. Categories with fewer than
+    Where photos labelled ``otra`` exist they train a reject class, unless ``with_otra`` is false.
+    ``finetune`` is a preset's name and its settings. Categories with fewer than
     ``MIN_EXAMPLES`` photos are left out; they are returned with their counts.
 
     Raises:
         TrainingError: fewer than two classes have enough photos.
+        UsageError: random weights were asked for, and nothing would train them.
         BrokerError, WorkersError: nobody would do the work.
     """
+    if weights == "random" and (finetune is None or finetune[1].trained == "head"):
+        raise UsageError(
+            "Random weights know nothing, and here nothing would teach them: use them with "
+            "--finetune thesis or modern, or leave --weights away."
+        )
     with resources.database.read() as connection:
         until = newest_example(connection)
         counts = count_examples(connection, (*categories, OTRA), until=until)
-    reject = counts.pop(OTRA) >= MIN_EXAMPLES
+    reject = counts.pop(OTRA) >= MIN_EXAMPLES and with_otra
     trained = [name for name in categories if counts[name] >= MIN_EXAMPLES]
     left_out = {name: counts[name] for name in categories if name not in trained}
     if len(trained) + reject < 2 or not trained:  # noqa: PLR2004 - one class needs another
@@ -124,8 +140,10 @@ def start_training(
         "until": until,
         "seed": seed,
     }
+    if finetune is not None:
+        params |= {"preset": finetune[0], "finetune": finetune[1].model_dump(), "weights": weights}
     with resources.database.write() as connection:
         run_id = create_run(connection, RunKind.TRAIN, params=params)
-        add_stages(connection, run_id, STAGES)
+        add_stages(connection, run_id, stages_for(params))
     app.send_task("train.advance", (run_id,))
     return run_id, left_out

@@ -6,13 +6,14 @@ from typing import Any
 from celery import chord, group
 from sqlalchemy import Connection
 
-from schemas.bundles import BackboneRef
+from schemas.bundles import BackboneRef, TunedWeights
 from schemas.runs import Run, RunState
 from storage.runs import end_run, read_run
 from storage.stages import DONE, Stage, drop_lease, finish_stage, promise_lease, read_stages
 from storage.training import count_missing_vectors, example_ranges
 from tasks.app import app, task
 from tasks.context import Context, context
+from tasks.finetuning import checkpoint_path, fine_tune_backbone
 from tasks.fitting import fit_network, fit_reduction, fit_text_model, publish_bundle
 from tasks.stages import Outputs, Report, Work, describe_failure, run_stage
 
@@ -21,6 +22,18 @@ VECTORS_LEASE_S = 600.0
 
 STAGES = ("backbone", "vectors", "text", "reduce", "network", "bundle")
 """In this order: each needs the outputs of those before it."""
+
+
+def stages_for(params: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the stages of a run in order; one that fine-tunes has one more.
+
+    All layers are trained before there is a backbone to speak of, the last one alone on vectors.
+    """
+    hyper = params.get("finetune")
+    if not hyper:
+        return STAGES
+    place = STAGES.index("vectors") + 1 if hyper["trained"] == "head" else 0
+    return (*STAGES[:place], "finetune", *STAGES[place:])
 
 
 @task("train.advance")
@@ -32,7 +45,7 @@ def advance(run_id: int) -> str:
         if run.state is not RunState.RUNNING:
             return f"run is {run.state}"
         stages = read_stages(connection, run_id)
-        waiting = [stages[name] for name in STAGES if stages[name].state != DONE]
+        waiting = [stages[name] for name in stages_for(run.params) if stages[name].state != DONE]
         if not waiting:
             end_run(connection, run_id, RunState.DONE)
             return "done"
@@ -57,6 +70,16 @@ def advance(run_id: int) -> str:
 def backbone(run_id: int, generation: int) -> str:
     """Load the backbone, so that its exact identity is known before anything is computed."""
     return _run(run_id, generation, "backbone", identify_backbone)
+
+
+# Acknowledged before it runs, like the network below.
+@task("train.finetune", acks_late=False)
+def finetune(run_id: int, generation: int) -> str:
+    """Fine-tune the backbone, or a last layer on its vectors; goes on from its last checkpoint."""
+    status = _run(run_id, generation, "finetune", fine_tune_backbone)
+    if status.startswith("done"):
+        checkpoint_path(context(), run_id).unlink(missing_ok=True)
+    return status
 
 
 @task("train.vectors")
@@ -135,10 +158,12 @@ def bundle(run_id: int, generation: int) -> str:
 
 
 def identify_backbone(
-    resources: Context, run: Run, _outputs: Outputs, _report: Report
+    resources: Context, run: Run, outputs: Outputs, _report: Report
 ) -> dict[str, Any]:
     """Load the run's backbone on this worker and return its identity."""
-    return resources.embedder(run.params["backbone"]).backbone.ref.model_dump()
+    found = outputs.get("finetune", {}).get("tuned")
+    tuned = TunedWeights.model_validate(found) if found else None
+    return resources.embedder(run.params["backbone"], tuned=tuned).backbone.ref.model_dump()
 
 
 def _run(run_id: int, generation: int, stage: str, work: Work) -> str:
