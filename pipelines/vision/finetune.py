@@ -366,7 +366,8 @@ def _copy(model: "torch.nn.Module") -> "dict[str, torch.Tensor]":
 def _finish(course: _Course, state: Checkpoint) -> FineTuned:
     losses = [one.valid_loss for one in state.history if one.valid_loss is not None]
     last = course.hyper.kept == "last" or not losses
-    arrays = {name: tensor.numpy() for name, tensor in state.best.items()}
+    # safetensors writes an array's memory as it lies, and channels-last weights lie otherwise.
+    arrays = {name: tensor.contiguous().numpy() for name, tensor in state.best.items()}
     return FineTuned(
         body={
             name.removeprefix(_BODY): array
