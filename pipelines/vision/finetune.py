@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,7 +70,7 @@ class FineTuned:
     photos that could not be decoded.
     """
 
-    body: dict[str, NDArray[np.generic]]
+    body: dict[str, NDArray[Any]]
     weight: NDArray[np.float32]
     bias: NDArray[np.float32]
     history: tuple[EpochCurve, ...]
