@@ -9,10 +9,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from tasks import images
+from tasks.context import Context
 from tasks.turns import DeviceTurns
+from tests.unit.storage.builders import new_post
+from tests.unit.tasks import builders
 
 ROOT = Path(__file__).parents[3]
 HOLD = """
@@ -105,3 +110,26 @@ def test_each_device_has_turns_of_its_own(
 ) -> None:
     with DeviceTurns(tmp_path, held).urgent():
         assert waits(tmp_path, asked) is waited
+
+
+@pytest.mark.parametrize("urgent", [True, False], ids=["new account", "bulk"])
+def test_only_the_shards_of_new_accounts_keep_a_training_waiting(
+    resources: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, urgent: bool
+) -> None:
+    bundle_id = builders.publish_toy_bundle(resources, tmp_path)
+    ana = builders.add_account(
+        resources, "ana", [new_post("p1", photos=builders.shows("a"))], photos=["a"]
+    )
+    run = builders.start_run(resources, bundle_id, [ana], urgent=urgent)
+    found: list[bool] = []
+
+    def look(*_arguments: object) -> images.ShardResult:
+        found.append(waits(resources.settings.data_dir))
+        return images.ShardResult(photos=1, embedded=1)
+
+    monkeypatch.setattr(images, "embed_photos", look)
+    loaded = SimpleNamespace(backbone=SimpleNamespace(device="cpu"))
+    monkeypatch.setattr(resources, "embedder", lambda _name, _expected: loaded)
+    images.embed(run.id, run.generation, ana, 0, 99)
+    assert found == [urgent]
+    assert not waits(resources.settings.data_dir)
