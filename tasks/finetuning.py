@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from celery import current_task
+from numpy.typing import NDArray
 
 from pipelines.vision.checkpoint import read_history
 from pipelines.vision.decode import PhotoLimits
-from schemas.bundles import TunedWeights
+from schemas.bundles import BackboneRef, TunedWeights
 from schemas.errors import TrainingError
 from schemas.finetuning import EpochCurve, FineTuning
 from schemas.runs import Run
@@ -24,8 +25,8 @@ from storage.bundles import weights_key
 from storage.runs import is_current, read_run
 from storage.stages import note_output
 from storage.training import read_examples
+from storage.vectors import read_image_vectors
 from tasks.context import Context
-from tasks.fitting import read_training_set
 from tasks.stages import Outputs, Report
 from tasks.turns import DeviceTurns
 
@@ -108,11 +109,7 @@ def read_lesson(resources: Context, run: Run) -> Lesson:
     from pipelines.vision.loading import LabelledPhotos
 
     settings = resources.settings
-    classes: list[str] = run.params["classes"]
-    with resources.database.read() as connection:
-        examples = read_examples(connection, classes, until=run.params["until"])
-    hashes = [example.photo_sha256 for example in examples]
-    labels = np.array([classes.index(example.category) for example in examples], np.int64)
+    hashes, labels = _read_labelled(resources, run)
     return Lesson(
         resolve_backbone(
             run.params["backbone"],
@@ -126,11 +123,22 @@ def read_lesson(resources: Context, run: Run) -> Lesson:
             lambda row: resources.blobs.read_photo(hashes[row]),
             PhotoLimits(max_bytes=settings.max_photo_bytes, max_pixels=settings.max_photo_pixels),
         ),
-        len(classes),
+        len(run.params["classes"]),
         FineTuning.model_validate(run.params["finetune"]),
         run.params["seed"],
         checkpoint_path(resources, run.id),
     )
+
+
+def _read_labelled(resources: Context, run: Run) -> tuple[list[str], NDArray[np.int64]]:
+    """Return hash and label of each photo to learn from; none of a source that is held out."""
+    classes: list[str] = run.params["classes"]
+    with resources.database.read() as connection:
+        examples = read_examples(connection, classes, until=run.params["until"])
+    away = run.params.get("holdout_source")
+    kept = [example for example in examples if away is None or example.source != away]
+    labels = [classes.index(example.category) for example in kept]
+    return [example.photo_sha256 for example in kept], np.array(labels, np.int64)
 
 
 def checkpoint_path(resources: Context, run_id: int) -> Path:
@@ -217,11 +225,15 @@ def _train_head(
 ) -> "FineTuned":
     from pipelines.vision.finetune import fine_tune_head
 
-    training = read_training_set(resources, run, outputs)
+    hashes, labels = _read_labelled(resources, run)
+    backbone = BackboneRef.model_validate(outputs["backbone"])
+    with resources.database.read() as connection:
+        vectors = read_image_vectors(connection, backbone.hash, set(hashes))
+    rows = [row for row, sha256 in enumerate(hashes) if isinstance(vectors.get(sha256), np.ndarray)]
     return fine_tune_head(
-        training.images,
-        [example.photo_sha256 for example in training.examples],
-        training.labels,
+        np.array([vectors[hashes[row]] for row in rows], np.float32).reshape(-1, backbone.width),
+        [hashes[row] for row in rows],
+        labels[rows],
         classes=len(run.params["classes"]),
         hyper=hyper,
         seed=run.params["seed"],

@@ -18,7 +18,7 @@ from storage.training import NewExample, add_examples, newest_example
 from storage.vectors import save_image_vectors
 from tasks import finetuning
 from tasks.context import Context
-from tasks.finetuning import checkpoint_path, fine_tune_backbone
+from tasks.finetuning import checkpoint_path, fine_tune_backbone, read_lesson
 from tasks.stages import Outputs, Report, run_stage
 from tasks.start import start_training
 from tasks.train import STAGES, finetune, identify_backbone, stages_for
@@ -146,6 +146,23 @@ def test_a_frozen_training_reads_vectors_and_touches_no_photo(
     output = fine_tune_backbone(resources, run, outputs, lambda _done, _total: None)
     assert output["tuned"] is None
     assert output["history"][-1]["valid_precision"] == 1.0
+
+
+def test_a_source_that_is_held_out_is_not_learnt_from(resources: Context, run: Run) -> None:
+    with resources.database.write() as connection:
+        example = NewExample(
+            source="elsewhere",
+            photo_sha256=resources.blobs.write_photo(draw_coloured(0)),
+            category=CLASSES[0],
+            split="train",
+            caption="",
+        )
+        add_examples(connection, [example])
+        params = run.params | {"until": newest_example(connection)}
+    everything = run.model_copy(update={"params": params})
+    held = run.model_copy(update={"params": params | {"holdout_source": "elsewhere"}})
+    assert len(read_lesson(resources, everything).photos.hashes) == COUNT + 1
+    assert len(read_lesson(resources, held).photos.hashes) == COUNT
 
 
 def test_epochs_are_told_while_it_works(
