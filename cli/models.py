@@ -1,5 +1,6 @@
 """afin train and afin models."""
 
+from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
@@ -8,19 +9,29 @@ from cli.output import JsonFlag, note, print_json, print_table, warn
 from cli.progress import wait_for_run
 from schemas.bundles import BundleInfo
 from schemas.categories import parse_category_set
-from schemas.errors import TrainingError
+from schemas.errors import TrainingError, UsageError
+from schemas.finetuning import FineTuning, parse_finetuning
 from schemas.runs import Progress, RunState
 from storage.bundles import find_bundle, list_bundles, promote_bundle
 from storage.runs import read_run
 from storage.stages import DONE, read_stages
 from tasks.context import context
-from tasks.start import start_training
+from tasks.start import TrainingOptions, start_training
 from tasks.train import count_vectors, stages_for
+
+
+class Weights(StrEnum):
+    """What a backbone begins with."""
+
+    PRETRAINED = "pretrained"
+    RANDOM = "random"
+
 
 app = typer.Typer(no_args_is_help=True, help="See, compare and promote bundles (model versions).")
 
 
 def train(
+    *,
     categories: Annotated[
         str, typer.Option(help="five, eight, thirteen, or a comma-separated list.")
     ] = "five",
@@ -29,13 +40,36 @@ def train(
         typer.Option(help="resnet34, resnet18, efficientnet_lite0, or any model timm knows."),
     ] = "resnet34",
     seed: Annotated[int, typer.Option(help="The same data and seed give the same bundle.")] = 0,
+    finetune: Annotated[
+        str,
+        typer.Option(
+            help="thesis or modern (all layers of the backbone), frozen (a last layer alone), none."
+        ),
+    ] = "none",
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change a setting of --finetune: epochs=5. May be repeated."),
+    ] = None,
+    weights: Annotated[
+        Weights, typer.Option(help="random: begin with an untrained network (--finetune only).")
+    ] = Weights.PRETRAINED,
+    otra: Annotated[bool, typer.Option(help="Learn photos of otra as one more class.")] = True,
     wait: Annotated[bool, typer.Option(help="Wait for the bundle, or only start.")] = True,
     as_json: JsonFlag = False,
 ) -> None:
     """Train a bundle on the imported photos; the first one becomes active by itself."""
     resources = context()
     run_id, left_out = start_training(
-        resources, parse_category_set(categories), backbone=backbone, seed=seed
+        resources,
+        parse_category_set(categories),
+        backbone=backbone,
+        seed=seed,
+        options=TrainingOptions(
+            preset=None if finetune == "none" else finetune,
+            finetune=_read_finetuning(finetune, changes or []),
+            weights=weights.value,
+            with_otra=otra,
+        ),
     )
     for name, count in left_out.items():
         warn(f"{name} is left out: only {count} training photos.")
@@ -52,6 +86,14 @@ def train(
         print_json({"run": run_id, **_document(info)})
     else:
         _print_bundles([info])
+
+
+def _read_finetuning(preset: str, changes: list[str]) -> FineTuning | None:
+    if preset != "none":
+        return parse_finetuning(preset, changes)
+    if changes:
+        raise UsageError("--set changes a fine-tuning: name its preset with --finetune too.")
+    return None
 
 
 @app.command("list")

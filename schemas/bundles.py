@@ -15,17 +15,26 @@ NETWORK_HEAD = "network"
 """What recipes call the network that every bundle has."""
 
 
+class TunedWeights(Frozen):
+    """Fine-tuned weights: the sha256 of their file, and the side in pixels of photos they want."""
+
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    input_size: int
+
+
 class BackboneRef(Frozen):
     """Which network made a vector.
 
     ``hash`` covers architecture, weights, preprocessing and whatever in the engine changes
     numbers: two vectors may be compared only if their hashes are equal. ``width`` is the length
-    of a vector (512 for ResNet-34, 1280 for EfficientNet-Lite0).
+    of a vector (512 for ResNet-34, 1280 for EfficientNet-Lite0). ``tuned`` names weights of our own
+    making, kept in the blob store; None: those published under ``name``.
     """
 
     name: str
     hash: str
     width: int
+    tuned: TunedWeights | None = None
 
 
 class TextModelRef(Frozen):

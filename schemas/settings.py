@@ -98,6 +98,16 @@ class Settings(BaseSettings):
     train_lease_s: float = Field(
         60.0, gt=0, description="a training whose worker is silent this long is restarted"
     )
+    train_patience_s: float = Field(
+        30.0, ge=0, description="longest a fine-tuning waits for new accounts before its next step"
+    )
+    train_processes: int = Field(
+        1, ge=1, description="processes a fine-tuning is spread over, one a GPU"
+    )
+    train_threads: int = Field(0, ge=0, description="photos decoded at once for it; 0: one a core")
+    train_cache_mb: int = Field(
+        2048, ge=0, description="memory for decoded photos, so that each is decoded once"
+    )
     workers_wait_s: float = Field(10.0, gt=0, description="how long a command waits for a worker")
 
     # Watching

@@ -143,6 +143,28 @@ class BlobStore:
                     raise
         return target
 
+    def local_file(self, key: str) -> Path:
+        """Return one file of the store as a path on this machine, copied if it is remote.
+
+        Raises:
+            BlobError: as ``read_photo``.
+        """
+        if self.local:
+            if not self.exists(key):
+                raise LostBlobError(f"The blob store has lost {key}: restore it from a backup.")
+            return Path(self._path(key))
+        target = self._cache_dir / key
+        if not target.exists():
+            data = self.read(key)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            half = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+            try:
+                half.write_bytes(data)
+                half.replace(target)
+            finally:
+                half.unlink(missing_ok=True)
+        return target
+
     def check(self) -> None:
         """Write, read and delete a small file.
 

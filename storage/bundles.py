@@ -12,6 +12,11 @@ def bundle_key(bundle_id: str) -> str:
     return f"bundles/{bundle_id}"
 
 
+def weights_key(sha256: str) -> str:
+    """Return where in the blob store a file of fine-tuned weights lies."""
+    return f"weights/{sha256}.safetensors"
+
+
 def add_bundle(connection: Connection, bundle_id: str, manifest: BundleManifest) -> BundleState:
     """Record a bundle: active if it is the first, a candidate otherwise; twice changes nothing."""
     known = connection.scalar(select(bundles.c.state).where(bundles.c.id == bundle_id))

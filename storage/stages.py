@@ -186,6 +186,17 @@ def keep_lease(
     )
 
 
+def note_output(connection: Connection, run_id: int, stage: str, *, output: dict[str, Any]) -> None:
+    """Show what a stage that is still at work has so far; ``finish_stage`` has the last word."""
+    connection.execute(
+        update(run_stages)
+        .where(
+            run_stages.c.run_id == run_id, run_stages.c.stage == stage, run_stages.c.state != DONE
+        )
+        .values(output=output)
+    )
+
+
 def drop_lease(connection: Connection, run_id: int, stage: str, *, problem: str) -> None:
     """Count a failed attempt and give the stage back, so that it is tried again soon."""
     connection.execute(

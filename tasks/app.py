@@ -35,6 +35,7 @@ ROUTES = {
     "train.gather_vectors": "control",
     "train.split": "cpu",
     "train.labels": "train",
+    "train.finetune": "train",
     "train.text": "cpu",
     "train.reduce": "cpu",
     "train.network": "train",

@@ -8,11 +8,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pipelines.bundle import Bundle, read_bundle
-from schemas.bundles import BackboneRef
+from schemas.bundles import BackboneRef, TunedWeights
 from schemas.errors import WeightsError
 from schemas.settings import Settings, load_settings
 from storage.blobs import BlobStore
-from storage.bundles import bundle_key
+from storage.bundles import bundle_key, weights_key
 from storage.database import Database
 from storage.schema import migrate
 from tasks.app import connect
@@ -40,7 +40,7 @@ class Context:
         self.settings = settings
         self._lock = threading.RLock()
         self._bundles: OrderedDict[str, Bundle] = OrderedDict()
-        self._embedders: dict[str, Embedder] = {}
+        self._embedders: dict[tuple[str, TunedWeights | None], Embedder] = {}
 
     @cached_property
     def database(self) -> Database:
@@ -70,16 +70,25 @@ class Context:
                 self._bundles.popitem(last=False)
             return self._bundles[bundle_id]
 
-    def embedder(self, name: str, expected: BackboneRef | None = None) -> Embedder:
+    def embedder(
+        self,
+        name: str,
+        expected: BackboneRef | None = None,
+        *,
+        tuned: TunedWeights | None = None,
+    ) -> Embedder:
         """Return the embedder of a backbone, loaded once; only gpu workers call this.
+
+        Fine-tuned weights are those that ``expected`` names, else ``tuned``.
 
         Raises:
             WeightsError: its weights cannot be had, or are others than ``expected``.
         """
+        weights = expected.tuned if expected is not None else tuned
         with self._lock:
-            if name not in self._embedders:
-                self._embedders[name] = self._load_embedder(name)
-            embedder = self._embedders[name]
+            if (name, weights) not in self._embedders:
+                self._embedders[name, weights] = self._load_embedder(name, weights)
+            embedder = self._embedders[name, weights]
         if expected is not None and embedder.backbone.ref != expected:
             raise WeightsError(
                 f"The weights of {name} on this machine ({embedder.backbone.ref.hash}) are not "
@@ -88,13 +97,16 @@ class Context:
             )
         return embedder
 
-    def _load_embedder(self, name: str) -> Embedder:
+    def _load_embedder(self, name: str, tuned: TunedWeights | None) -> Embedder:
         # torch is imported by these two: 700 MB that no other worker needs.
         from pipelines.vision.backbones import load_backbone
         from pipelines.vision.batcher import Batcher
 
         settings = self.settings
-        backbone = load_backbone(name, device=settings.device, weights_dir=settings.weights)
+        found = (tuned, self.blobs.local_file(weights_key(tuned.sha256))) if tuned else None
+        backbone = load_backbone(
+            name, device=settings.device, weights_dir=settings.weights, tuned=found
+        )
         batcher = Batcher(
             backbone.embed,
             batch_size=settings.batch_size,

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from storage.vectors import Unusable, known_image_vectors, save_image_vectors
 from tasks.app import task
 from tasks.chords import never_failing, noting_problems
 from tasks.context import Context, Embedder, context
+from tasks.turns import DeviceTurns
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +64,10 @@ def embed(run_id: int, generation: int, influencer_id: int, first: int, last: in
 
     with noting_problems(resources, run_id, influencer_id):
         ref = resources.bundle(run.bundle_id).manifest.backbone
-        result = embed_photos(resources, resources.embedder(ref.name, ref), shown, beat)
+        embedder = resources.embedder(ref.name, ref)
+        turns = DeviceTurns(resources.settings.data_dir, embedder.backbone.device)
+        with turns.urgent() if run.params.get("urgent") else nullcontext():
+            result = embed_photos(resources, embedder, shown, beat)
         beat()
     return _summary(result)
 

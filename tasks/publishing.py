@@ -141,7 +141,15 @@ def _describe_training(resources: Context, run: Run, outputs: Outputs) -> dict[s
         "left_out": run.params["left_out"],
         "methods_left_out": outputs["fuse"]["left_out"],
         "run": run.id,
+        **_describe_finetuning(outputs),
     }
+
+
+def _describe_finetuning(outputs: Outputs) -> dict[str, Any]:
+    if "finetune" not in outputs:
+        return {}
+    names = ("preset", "hyper", "best_epoch", "fitted", "held_out", "unusable", "history")
+    return {"finetuning": {name: outputs["finetune"][name] for name in names}}
 
 
 def _read(resources: Context, outputs: Outputs, stage: str, name: str) -> bytes:

@@ -10,6 +10,7 @@ from pydantic import Field
 from schemas.base import Frozen
 from schemas.categories import OTRA
 from schemas.errors import BrokerError, TrainingError, UsageError, WorkersError
+from schemas.finetuning import FineTuning
 from schemas.methods import DEFAULT_METHODS
 from schemas.runs import RunKind
 from storage.accounts import count_accounts, find_account
@@ -25,13 +26,20 @@ from tasks.train import stages_for
 
 
 class TrainingOptions(Frozen):
-    """What else can be asked of a training; the defaults are those of ``afin train``."""
+    """What else can be asked of a training; the defaults are those of ``afin train``.
+
+    ``preset`` is the name of ``finetune``'s settings.
+    """
 
     methods: tuple[str, ...] = DEFAULT_METHODS
     holdout_source: str | None = None
     text_kind: Literal["skipgram", "cbow"] = "skipgram"
     search_svm: bool = False
     target_precision: float = Field(TARGET_PRECISION, gt=0, le=1)
+    preset: str | None = None
+    finetune: FineTuning | None = None
+    weights: Literal["pretrained", "random"] = "pretrained"
+    with_otra: bool = True
 
 
 MIN_EXAMPLES = 5
@@ -117,11 +125,13 @@ def start_training(
 ) -> tuple[int, dict[str, int]]:
     """Start training on everything imported for these categories.
 
-    Where photos labelled ``otra`` exist they train a reject class. Categories with fewer than
-    ``MIN_EXAMPLES`` photos are left out; they are returned with their counts.
+    Where photos labelled ``otra`` exist they train a reject class, unless the options say
+    otherwise. Categories with fewer than ``MIN_EXAMPLES`` photos are left out; they are returned
+    with their counts.
 
     Raises:
         TrainingError: fewer than two classes have enough photos.
+        UsageError: random weights were asked for, and nothing would train them.
         BrokerError, WorkersError: nobody would do the work.
     """
     params, left_out = plan_training(
@@ -147,11 +157,20 @@ def plan_training(
 
     Raises:
         TrainingError: fewer than two classes have enough photos.
+        UsageError: random weights were asked for, and nothing would train them.
     """
+    options = options or TrainingOptions()
+    if options.weights == "random" and (
+        options.finetune is None or options.finetune.trained == "head"
+    ):
+        raise UsageError(
+            "Random weights know nothing, and here nothing would teach them: use them with "
+            "--finetune thesis or modern, or leave --weights away."
+        )
     with resources.database.read() as connection:
         until, tagged_until = newest_example(connection), newest_tagged(connection)
         counts = count_examples(connection, (*categories, OTRA), until=until)
-    reject = counts.pop(OTRA) >= MIN_EXAMPLES
+    reject = counts.pop(OTRA) >= MIN_EXAMPLES and options.with_otra
     trained = [name for name in categories if counts[name] >= MIN_EXAMPLES]
     left_out = {name: counts[name] for name in categories if name not in trained}
     if len(trained) + reject < 2 or not trained:  # noqa: PLR2004 - one class needs another
@@ -169,6 +188,6 @@ def plan_training(
         "until": until,
         "tagged_until": tagged_until,
         "seed": seed,
-        **(options or TrainingOptions()).model_dump(mode="json"),
+        **options.model_dump(mode="json"),
     }
     return params, left_out

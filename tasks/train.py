@@ -6,7 +6,7 @@ from typing import Any
 from celery import chord, group
 from sqlalchemy import Connection
 
-from schemas.bundles import BackboneRef
+from schemas.bundles import BackboneRef, TunedWeights
 from schemas.runs import Run, RunState
 from storage.runs import end_run, read_run
 from storage.stages import (
@@ -23,6 +23,7 @@ from storage.tagged import count_missing_tagged, tagged_ranges
 from storage.training import count_missing_vectors, example_ranges
 from tasks.app import app, task
 from tasks.context import Context, context
+from tasks.finetuning import checkpoint_path, fine_tune_backbone
 from tasks.fitting import (
     fit_networks,
     fit_reduction,
@@ -70,9 +71,16 @@ STEPS: dict[str, tuple[MarkOf, Compute]] = {
 """Stages that are not done again from the same input: what each depends on, and what it does."""
 
 
-def stages_for(_params: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the stages of a run in order."""
-    return STAGES
+def stages_for(params: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the stages of a run in order; one that fine-tunes has one more.
+
+    All layers are trained before there is a backbone to speak of, the last one alone on vectors.
+    """
+    hyper = params.get("finetune")
+    if not hyper:
+        return STAGES
+    place = STAGES.index("vectors") + 1 if hyper["trained"] == "head" else 0
+    return (*STAGES[:place], "finetune", *STAGES[place:])
 
 
 @task("train.advance")
@@ -109,6 +117,16 @@ def advance(run_id: int) -> str:
 def backbone(run_id: int, generation: int) -> str:
     """Load the backbone, so that its exact identity is known before anything is computed."""
     return _run(run_id, generation, "backbone", identify_backbone)
+
+
+# Acknowledged before it runs, like the network below.
+@task("train.finetune", acks_late=False)
+def finetune(run_id: int, generation: int) -> str:
+    """Fine-tune the backbone, or a last layer on its vectors; goes on from its last checkpoint."""
+    status = _run(run_id, generation, "finetune", fine_tune_backbone)
+    if status.startswith("done"):
+        checkpoint_path(context(), run_id).unlink(missing_ok=True)
+    return status
 
 
 @task("train.vectors")
@@ -221,10 +239,12 @@ def bundle(run_id: int, generation: int) -> str:
 
 
 def identify_backbone(
-    resources: Context, run: Run, _outputs: Outputs, _report: Report
+    resources: Context, run: Run, outputs: Outputs, _report: Report
 ) -> dict[str, Any]:
     """Load the run's backbone on this worker and return its identity."""
-    return resources.embedder(run.params["backbone"]).backbone.ref.model_dump()
+    found = outputs.get("finetune", {}).get("tuned")
+    tuned = TunedWeights.model_validate(found) if found else None
+    return resources.embedder(run.params["backbone"], tuned=tuned).backbone.ref.model_dump()
 
 
 def _run(run_id: int, generation: int, stage: str, work: Work) -> str:

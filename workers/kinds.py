@@ -9,6 +9,8 @@ from schemas.errors import UsageError
 from schemas.settings import Settings
 from tasks.app import QUEUES
 
+TRAIN_NICENESS = 10
+
 
 class WorkerKind(Frozen):
     """How one kind of worker runs; ``pool`` is Celery's name for how it does several at once."""
@@ -90,6 +92,9 @@ def run_worker(kind: str, settings: Settings, *, on_ready: Callable[[], None] | 
         # One thread a process: there are as many processes as cores. Set before numpy is loaded.
         os.environ.setdefault("OMP_NUM_THREADS", "1")
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    if kind == "train":
+        # On a machine without GPU the workers that new accounts wait for get the cores first.
+        os.nice(TRAIN_NICENESS)
     from celery.signals import worker_ready
 
     from tasks.app import app, require_broker

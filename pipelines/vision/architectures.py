@@ -101,7 +101,7 @@ def fill_network(model: "torch.nn.Module", name: str, path: Path) -> None:
         WeightsError: the file cannot be read, or is not of this network.
     """
     state = _read_tensors(path)
-    if name == PACKAGED:
+    if name == PACKAGED and set(state) != set(model.state_dict()):
         state = _rename_lite0(state, model)
     head = _head_prefixes(model, name)
     state = {key: value for key, value in state.items() if not key.startswith(head)}

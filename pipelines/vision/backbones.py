@@ -13,8 +13,8 @@ from pipelines.vision.architectures import build_network, describe_network, fill
 from pipelines.vision.decode import PhotoTransform
 from pipelines.vision.weights import find_weights, hash_file
 from schemas.base import Frozen
-from schemas.bundles import BackboneRef
-from schemas.errors import UsageError
+from schemas.bundles import BackboneRef, TunedWeights
+from schemas.errors import UsageError, WeightsError
 
 if TYPE_CHECKING:
     import torch
@@ -95,18 +95,29 @@ class Backbone:
 
 
 def resolve_backbone(
-    name: str, *, weights_dir: Path, weights: Weights = "pretrained", seed: int = 0
+    name: str,
+    *,
+    weights_dir: Path,
+    weights: Weights = "pretrained",
+    seed: int = 0,
+    tuned: tuple[TunedWeights, Path] | None = None,
 ) -> BackboneSpec:
     """Say which vectors a backbone gives, without loading it (or torch, for the built-in ones).
 
-    Missing weights are downloaded, for their content is part of the hash.
+    Missing weights are downloaded, for their content is part of the hash. ``tuned`` are fine-tuned
+    weights and where their file lies: they take the place of the published ones.
 
     Raises:
         UsageError: there is no such backbone.
         WeightsError: its weights cannot be had on this machine.
     """
     transform, width = describe_network(name)
-    path = find_weights(name, weights_dir) if weights == "pretrained" else None
+    if tuned is not None:
+        path: Path | None = tuned[1]
+        _check_tuned(*tuned)
+        transform = transform.model_copy(update={"size": tuned[0].input_size})
+    else:
+        path = find_weights(name, weights_dir) if weights == "pretrained" else None
     identity = {
         "architecture": name,
         "weights": f"random:{seed}" if path is None else hash_file(path),
@@ -115,7 +126,7 @@ def resolve_backbone(
     }
     canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"))
     digest = hashlib.sha256(canonical.encode()).hexdigest()[:16]
-    ref = BackboneRef(name=name, hash=digest, width=width)
+    ref = BackboneRef(name=name, hash=digest, width=width, tuned=tuned[0] if tuned else None)
     return BackboneSpec(ref=ref, transform=transform, weights_file=path, seed=seed)
 
 
@@ -126,6 +137,7 @@ def load_backbone(
     weights_dir: Path,
     weights: Weights = "pretrained",
     seed: int = 0,
+    tuned: tuple[TunedWeights, Path] | None = None,
 ) -> Backbone:
     """Load a backbone onto a device, ready to embed; random weights only where asked for.
 
@@ -136,13 +148,21 @@ def load_backbone(
     import torch
 
     chosen = pick_device(device)
-    spec = resolve_backbone(name, weights_dir=weights_dir, weights=weights, seed=seed)
+    spec = resolve_backbone(name, weights_dir=weights_dir, weights=weights, seed=seed, tuned=tuned)
     model = build_network(name, seed)
     if spec.weights_file is not None:
         fill_network(model, name, spec.weights_file)
     model.eval().requires_grad_(requires_grad=False)
     model.to(device=chosen, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Backbone(spec, model, chosen)
+
+
+def _check_tuned(tuned: TunedWeights, path: Path) -> None:
+    if hash_file(path) != tuned.sha256:
+        raise WeightsError(
+            f"The fine-tuned weights {path} are damaged or altered: delete the file, so that it is "
+            "fetched again, or restore it in the blob store."
+        )
 
 
 def pick_device(wanted: str) -> str:
