@@ -126,7 +126,7 @@ def read_classifying_progress(run_id: int) -> Progress:
 
 
 def print_verdicts(stored: list[StoredVerdict]) -> None:
-    """Print a table of verdicts with the shares they rest on."""
+    """Print a table of verdicts with the shares they rest on, a row a method."""
     rows = []
     for one in stored:
         for verdict in one.verdicts:
@@ -134,6 +134,7 @@ def print_verdicts(stored: list[StoredVerdict]) -> None:
             rows.append(
                 (
                     one.username,
+                    verdict.method,
                     ", ".join(f"{share.category} {share.share:.0%}" for share in chosen)
                     or "unknown",
                     verdict.usable,
@@ -141,4 +142,4 @@ def print_verdicts(stored: list[StoredVerdict]) -> None:
                     "" if verdict.enough else "not enough posts",
                 )
             )
-    print_table(("username", "categories", "posts", "lacking", "note"), rows)
+    print_table(("username", "method", "categories", "posts", "lacking", "note"), rows)
