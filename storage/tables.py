@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Dialect
 
-SCHEMA_VERSION = "0001"
+SCHEMA_VERSION = "0004"
 """The newest migration; a test holds it to migrations/versions."""
 
 metadata = MetaData(
@@ -184,6 +184,16 @@ bundles = Table(
     Column("state", String(12), nullable=False, index=True),
     Column("manifest", Json, nullable=False),
     Column("created_at", Instant, nullable=False),
+)
+
+# The newest row that was not withdrawn names the active bundle; rolling back withdraws it.
+activations = Table(
+    "activations",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("bundle_id", String(40), ForeignKey("bundles.id"), nullable=False),
+    Column("activated_at", Instant, nullable=False),
+    Column("withdrawn_at", Instant),
 )
 
 runs = Table(

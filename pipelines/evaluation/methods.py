@@ -21,13 +21,15 @@ class MethodPredictions:
     """What one method says of n items by one half of each, or by both.
 
     ``probabilities (n, k) float32`` follow the category order, with the reject class last where
-    there is one; a row of zeros was not judged. ``predicted`` holds a set of categories an item:
-    an empty one says "none of them", None says "unknown".
+    there is one; ``judged (n,)`` says of which items the method had anything to go by.
+    ``predicted`` holds a set of categories an item: an empty one says "none of them", None says
+    "unknown".
     """
 
     name: str
     halves: UsedHalves
     probabilities: NDArray[np.float32]
+    judged: NDArray[np.bool_]
     predicted: Sequence[frozenset[str] | None]
 
     @property
@@ -39,11 +41,6 @@ class MethodPredictions:
     def sets(self) -> list[frozenset[str]]:
         """The predicted sets, with nothing predicted where unknown."""
         return [frozenset() if found is None else found for found in self.predicted]
-
-    @property
-    def judged(self) -> NDArray[np.bool_]:
-        """Which items the method could judge at all, ``(n,)``."""
-        return np.asarray(np.any(self.probabilities > 0, axis=1))
 
 
 class MethodRow(Frozen):
@@ -93,12 +90,14 @@ def compare_methods(
     classes: Sequence[str],
     *,
     groups: Sequence[Hashable] | None = None,
+    calibrated: bool = True,
     resamples: int = 2000,
     seed: int = 0,
 ) -> MethodTable:
     """Score every method on the same items and compare each with the best.
 
-    An item counts as right in McNemar's test if its predicted set is exactly the true one.
+    An item counts as right in McNemar's test if its predicted set is exactly the true one. Give
+    ``calibrated`` as False where the probabilities are none (an account's shares).
 
     Raises:
         ValueError: no method, no item, or a method with another number of items.
@@ -119,7 +118,15 @@ def compare_methods(
         zip(others, compare_pairs(right[best], [right[i] for i in others]), strict=True)
     )
     rows = tuple(
-        _make_row(method, truth, classes, scored[i], right[i], differences.get(i))
+        _make_row(
+            method,
+            truth,
+            classes,
+            scores=scored[i],
+            right=right[i],
+            difference=differences.get(i),
+            calibrated=calibrated,
+        )
         for i, method in enumerate(methods)
     )
     return MethodTable(
@@ -165,13 +172,15 @@ def _make_row(
     method: MethodPredictions,
     truth: Truth,
     classes: Sequence[str],
+    *,
     scores: Scores,
     right: NDArray[np.bool_],
     difference: Difference | None,
+    calibrated: bool,
 ) -> MethodRow:
     top_right, askable = find_top_right(method, truth, classes)
     asked, hits = int(askable.sum()), int((top_right & askable).sum())
-    usable = askable & method.judged
+    usable = askable & method.judged & calibrated
     sure = method.probabilities.max(axis=1)[usable]
     return MethodRow(
         name=method.name,

@@ -120,7 +120,9 @@ def sweep_weights(
     items = 0
     for weight in weights:
         mixed = weight * image.probabilities + (1 - weight) * text.probabilities
-        fused = MethodPredictions("weighted", "both", mixed.astype(np.float32), image.predicted)
+        fused = MethodPredictions(
+            "weighted", "both", mixed.astype(np.float32), both, image.predicted
+        )
         hits, askable = find_top_right(fused, truth, classes)
         asked = both & askable
         items = int(asked.sum())
