@@ -2,7 +2,18 @@
 
 import typer
 
-from cli import accounts, demo, doctor, evaluate, imports, models, sandbox, serve, verdicts
+from cli import (
+    accounts,
+    demo,
+    doctor,
+    evaluate,
+    imports,
+    models,
+    report,
+    sandbox,
+    serve,
+    verdicts,
+)
 
 app = typer.Typer(
     name="afin",
@@ -24,4 +35,5 @@ app.command()(verdicts.classify)
 app.command()(verdicts.reclassify)
 app.add_typer(verdicts.app, name="verdicts")
 app.command()(evaluate.evaluate)
+app.command()(report.report)
 app.command()(sandbox.sandbox)

@@ -15,23 +15,26 @@ from tasks.scoring import score_accounts, score_set
 
 COMPUTING = "Computing missing vectors of photos here"
 
+PhotosOption = Annotated[
+    str | None, typer.Option(help="Score every method on the photos of this source or labeller.")
+]
+PostsOption = Annotated[
+    str | None, typer.Option(help="Score every method on this labeller's posts; all: everybody's.")
+]
+AccountsOption = Annotated[
+    str | None,
+    typer.Option(help="Score every method on this labeller's accounts; all: everybody's."),
+]
+
 
 def evaluate(
     bundle: Annotated[
         str | None,
         typer.Argument(help="Its id or the beginning of it; else the active one."),
     ] = None,
-    photos: Annotated[
-        str | None, typer.Option(help="Score its methods on the photos of this source or labeller.")
-    ] = None,
-    posts: Annotated[
-        str | None,
-        typer.Option(help="Score its methods on the posts of this labeller, or 'all' labellers."),
-    ] = None,
-    accounts: Annotated[
-        str | None,
-        typer.Option(help="Score its methods on the accounts of this labeller, or 'all'."),
-    ] = None,
+    photos: PhotosOption = None,
+    posts: PostsOption = None,
+    accounts: AccountsOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Score a bundle: every method on a labelled set, or its verdicts on all labelled accounts.

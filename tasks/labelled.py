@@ -9,7 +9,7 @@ from pipelines.evaluation.assess import Relation, SetKind
 from schemas.bundles import BundleManifest
 from schemas.errors import NotFoundError, UsageError
 from schemas.posts import LabelKind
-from schemas.runs import RunKind
+from schemas.runs import Run, RunKind
 from storage.accounts import PostRow
 from storage.labelled import (
     SourcePhoto,
@@ -78,13 +78,20 @@ def list_sets(connection: Connection) -> dict[SetKind, dict[str, int]]:
     }
 
 
-def read_trained(connection: Connection, manifest: BundleManifest) -> Trained:
-    """Return what a bundle was trained on; unknown where it was trained on another database."""
+def find_training(connection: Connection, manifest: BundleManifest) -> Run | None:
+    """Return the run that trained a bundle; None where that was on another database."""
     try:
         run = read_run(connection, int(manifest.training.get("run", -1)))
     except NotFoundError:
-        return Trained(frozenset(), frozenset(), known=False)
-    if run.kind is not RunKind.TRAIN or run.created_at != manifest.created_at:
+        return None
+    own = run.kind is RunKind.TRAIN and run.created_at == manifest.created_at
+    return run if own else None
+
+
+def read_trained(connection: Connection, manifest: BundleManifest) -> Trained:
+    """Return what a bundle was trained on; unknown where it was trained on another database."""
+    run = find_training(connection, manifest)
+    if run is None:
         return Trained(frozenset(), frozenset(), known=False)
     examples = read_examples(connection, run.params["classes"], until=run.params["until"])
     captions = {hash_caption(example.caption) for example in examples if example.caption}

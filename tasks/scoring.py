@@ -9,6 +9,7 @@ from pipelines.evaluation.assess import (
     SetKind,
     assess_accounts,
     assess_items,
+    conclude_accounts,
     find_best,
 )
 from pipelines.evaluation.methods import MethodPredictions
@@ -92,14 +93,16 @@ def _assess(
     info: BundleInfo, labelled: LabelledSet, methods: Sequence[MethodPredictions]
 ) -> ScoredSet:
     classes, items = info.manifest.classes, labelled.items
-    notes = (*labelled.notes, *_describe_truth(labelled, classes))
+    notes = (*labelled.notes, *describe_truth(labelled, classes))
     if labelled.kind == "accounts":
+        owners = [item.owner for item in items]
+        methods = conclude_accounts(
+            methods, owners, list(labelled.accounts), classes, info.manifest.share_thresholds
+        )
         evaluation = assess_accounts(
             methods,
-            [item.owner for item in items],
-            labelled.accounts,
+            list(labelled.accounts.values()),
             classes,
-            info.manifest.share_thresholds,
             bundle=info.id,
             name=labelled.name,
             seen=labelled.seen,
@@ -121,11 +124,11 @@ def _assess(
     return ScoredSet(evaluation, items, find_best(methods, evaluation.table))
 
 
-def _describe_truth(labelled: LabelledSet, classes: Collection[str]) -> list[str]:
-    """Say which categories of the labels the bundle cannot be asked for."""
+def describe_truth(labelled: LabelledSet, classes: Collection[str]) -> list[str]:
+    """Say which categories of the labels cannot be asked for."""
     truths = labelled.accounts.values() or [item.truth for item in labelled.items]
     strange = Counter(name for truth in truths for name in truth - set(classes) - {OTRA})
     if not strange:
         return []
     listed = ", ".join(f"{name} {count}" for name, count in sorted(strange.items()))
-    return [f"The bundle does not know these categories, which count as none of its own: {listed}."]
+    return [f"Categories that are not asked for and count as none of them: {listed}."]

@@ -89,25 +89,17 @@ def assess_items(
 
 
 def assess_accounts(
-    methods: Sequence[MethodPredictions],
-    owners: Sequence[str],
-    truth: Mapping[str, frozenset[str]],
+    concluded: Sequence[MethodPredictions],
+    truth: Truth,
     classes: Sequence[str],
-    thresholds: Mapping[str, float],
     *,
     bundle: str,
     name: str,
     seen: int = 0,
     notes: Sequence[str] = (),
 ) -> SetEvaluation:
-    """Conclude accounts from what every method says of their posts, and judge that.
-
-    ``owners`` names the account of each post. An account has a category from a share of
-    ``thresholds[category]`` of its usable posts on, unknown ones included.
-    """
-    concluded = [_conclude(m, owners, list(truth), classes, thresholds) for m in methods]
-    real = list(truth.values())
-    table = compare_methods(concluded, real, classes, calibrated=False)
+    """Judge what ``conclude_accounts`` made of accounts; ``truth`` has an entry an account."""
+    table = compare_methods(concluded, truth, classes, calibrated=False)
     best = find_best(concluded, table)
     return SetEvaluation(
         bundle=bundle,
@@ -118,8 +110,23 @@ def assess_accounts(
         seen=seen,
         notes=tuple(notes),
         table=table,
-        thresholds=sweep_thresholds(best.probabilities, real, classes),
+        thresholds=sweep_thresholds(best.probabilities, truth, classes),
     )
+
+
+def conclude_accounts(
+    methods: Sequence[MethodPredictions],
+    owners: Sequence[str],
+    accounts: Sequence[str],
+    classes: Sequence[str],
+    thresholds: Mapping[str, float],
+) -> list[MethodPredictions]:
+    """Turn what methods say of posts into their accounts' shares ``(a, k)`` and categories.
+
+    ``owners`` names the account of each post. An account has a category from a share of
+    ``thresholds[category]`` of its usable posts on, unknown ones included.
+    """
+    return [_conclude(method, owners, accounts, classes, thresholds) for method in methods]
 
 
 def find_best(methods: Sequence[MethodPredictions], table: MethodTable) -> MethodPredictions:

@@ -30,7 +30,7 @@ _CROWDED = 1500
 def draw_overview(evaluations: Sequence[SetEvaluation]) -> Drawing:
     """Draw how often each method's likeliest class is right on each set, with its interval."""
     lines = [
-        (f"{each.name} ({each.relation}) · {row.label}", row)
+        (f"{each.kind} of {each.name} ({each.relation}) · {row.label}", row)
         for each in evaluations
         for row in each.table.rows
         if row.top is not None
@@ -42,7 +42,7 @@ def draw_overview(evaluations: Sequence[SetEvaluation]) -> Drawing:
             low, high = row.top_interval or (0.0, 1.0)
             colour = HALVES[row.halves]
             axes.plot([low, high], [place, place], color=colour, linewidth=2)
-            axes.plot([row.top or 0.0], [place], "o", color=colour, markersize=6)
+            axes.plot([row.top or 0.0], [place], "o", color=colour, markersize=6, clip_on=False)
         axes.set_yticks(range(len(lines)), [label for label, _row in lines])
         axes.set_ylim(len(lines) - 0.5, -0.5)
         axes.set_xlim(0, 1)
@@ -118,11 +118,12 @@ def draw_training(name: str, history: Sequence[Mapping[str, float | None]]) -> D
 
 def draw_map(name: str, title: str, places: NDArray[np.floating], labels: Sequence[str]) -> Drawing:
     """Draw vectors laid out in the plane ``(n, 2)``, coloured by category."""
-    counted = sorted(set(labels), key=lambda label: (-labels.count(label), label))
+    # By name, so that a category has the same colour in every map.
+    names = sorted(set(labels))
 
     def paint(figure: "Figure") -> None:
         axes = figure.add_subplot()
-        for place, label in enumerate(counted):
+        for place, label in enumerate(names):
             chosen = places[[own == label for own in labels]]
             axes.scatter(
                 chosen[:, 0],

@@ -37,7 +37,8 @@ def find_mistakes(
     """Return the items wrongly given a category, surest first, with that category's probability."""
     wrong = []
     for row, (found, true) in enumerate(zip(method.predicted, truth, strict=True)):
-        strange = [place for place, name in enumerate(classes) if name in (found or ()) - true]
+        said = found or frozenset[str]()
+        strange = [place for place, name in enumerate(classes) if name in said - true]
         if strange:
             sure = max(float(method.probabilities[row, place]) for place in strange)
             wrong.append((-sure, row))

@@ -87,7 +87,7 @@ def render_html(report: Report, maps: Sequence[Drawing] = ()) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        percent=_percent, range=_range, number=_number, unit=_unit_range, words=_words
+        percent=_percent, range=_range, number=_number, unit=_unit_range, chance=_chance
     )
     evaluations = sort_evaluations(report.evaluations)
     return environment.get_template(TEMPLATE).render(
@@ -100,6 +100,28 @@ def render_html(report: Report, maps: Sequence[Drawing] = ()) -> str:
         training=[draw_training(name, history) for name, history in report.training.items()],
         maps=maps,
         card=_card(report.bundle),
+    )
+
+
+def find_histories(
+    metrics: Mapping[str, Any], name: str = "network"
+) -> dict[str, list[dict[str, float | None]]]:
+    """Return what a bundle's metrics tell epoch by epoch, by what was trained."""
+    found: dict[str, list[dict[str, float | None]]] = {}
+    for key, value in metrics.items():
+        if isinstance(value, Mapping):
+            found |= find_histories(value, key)
+        elif is_history(value):
+            found[name] = [_numbers(entry) for entry in value]
+    return found
+
+
+def is_history(value: object) -> bool:
+    """Whether something is a list with an entry an epoch."""
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(entry, Mapping) and "epoch" in entry for entry in value)
     )
 
 
@@ -120,16 +142,14 @@ def write_headline(evaluations: Sequence[SetEvaluation]) -> str:
             "Nothing labelled could be scored. Import photos with another split than 'train', a "
             "source that was not trained on, or labels of posts and accounts."
         )
-    sentences = []
     cross = [each for each in evaluations if each.relation == "cross-source"]
-    for each in cross[:1] or evaluations[:1]:
-        row = each.best
-        where = "a source it never saw" if cross else "which is no source of its own"
-        sentences.append(
-            f"On {each.name}, {where}, the likeliest class of {row.label} is right for "
-            f"{_percent(row.top)} of {each.items} {each.kind} "
-            f"(95 % interval {_range(row.top_interval)})."
-        )
+    first = (cross or list(evaluations))[0]
+    never = ", a source it never saw," if cross else ""
+    sentences = [
+        f"On {first.items} {first.kind} of {first.name}{never} the likeliest class of "
+        f"{first.best.label} is right for {_percent(first.best.top)} "
+        f"(95 % interval {_range(first.best.top_interval)})."
+    ]
     if not cross:
         sentences.append(
             "No source was held out of training, so none of these figures says how it does on "
@@ -138,8 +158,9 @@ def write_headline(evaluations: Sequence[SetEvaluation]) -> str:
     for each in [each for each in evaluations if each.kind == "accounts"][:1]:
         scores = each.best.scores
         sentences.append(
-            f"Of the accounts of {each.name} its Hamming loss is {_number(scores.hamming)} "
-            f"({_unit_range(scores.hamming_interval)}); predicting nothing would give "
+            f"On the accounts of {each.name} the Hamming loss of {each.best.label} is "
+            f"{_number(scores.hamming)} ({_unit_range(scores.hamming_interval)}); predicting "
+            "nothing would give "
             f"{_number(scores.hamming_of_nothing)}."
         )
     return " ".join(sentences)
@@ -173,9 +194,8 @@ def to_csv(report: Report) -> str:
 
 def _section(report: Report, each: SetEvaluation, place: int) -> Section:
     name = f"{place + 1}"
-    drawings = []
-    for method in dict.fromkeys(row.name for row in each.table.rows):
-        drawings.append(draw_class_bars(each, method))
+    names = dict.fromkeys(row.name for row in each.table.rows)
+    drawings = [draw_class_bars(each, method) for method in names]
     if each.thresholds is not None:
         drawings.append(draw_thresholds(each.thresholds, name))
     if each.weights is not None:
@@ -194,6 +214,14 @@ def _section(report: Report, each: SetEvaluation, place: int) -> Section:
         for mistake in found.mistakes
     ]
     return Section(evaluation=each, drawings=tuple(drawings), mistakes=tuple(mistakes))
+
+
+def _numbers(entry: Mapping[str, Any]) -> dict[str, float | None]:
+    return {
+        name: value
+        for name, value in entry.items()
+        if value is None or isinstance(value, int | float)
+    }
 
 
 def _card(info: BundleInfo) -> list[tuple[str, str]]:
@@ -293,6 +321,10 @@ def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"  # noqa: RUF001 - a dash for nothing
 
 
+def _chance(p_value: float) -> str:
+    return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"  # noqa: PLR2004 - as is usual
+
+
 def _unit_range(interval: Interval | None) -> str:
     return "" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"
 
@@ -301,6 +333,8 @@ def _words(value: Any) -> str:
     """Say a value of a manifest in words, whatever its shape."""
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {_words(part)}" for name, part in value.items()) or "none"
+    if isinstance(value, list | tuple) and any(isinstance(part, Mapping) for part in value):
+        return f"{len(value)} entries"
     if isinstance(value, list | tuple):
         return ", ".join(_words(part) for part in value) or "none"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

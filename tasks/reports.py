@@ -1,0 +1,200 @@
+"""Gathering a bundle's report: every labelled set scored, its training, its worst mistakes."""
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Connection
+
+from pipelines.evaluation.assess import SetKind
+from pipelines.evaluation.drawing import Drawing
+from pipelines.evaluation.figures import draw_map
+from pipelines.evaluation.maps import MIN_POINTS, lay_out, sample_evenly
+from pipelines.evaluation.mistakes import Mistake, find_mistakes, make_thumbnail
+from pipelines.evaluation.report import Report, SetMistakes, find_histories, is_history
+from pipelines.vision.decode import PhotoLimits
+from schemas.bundles import BundleInfo, BundleManifest
+from schemas.categories import OTRA
+from schemas.errors import BlobError, NotFoundError, UsageError
+from storage.labelled import count_sources, read_source
+from storage.stages import read_stages
+from storage.vectors import read_image_vectors
+from tasks.context import Context
+from tasks.labelled import EVERYBODY, LabelledSet, find_training, list_sets, read_set
+from tasks.scoring import ScoredSet, score_set
+from tasks.set_vectors import Step
+
+CAPTION_CHARS = 160
+"""As much of a caption as is shown beside a mistake."""
+
+Tell = Callable[[str], None]
+"""Called with what is being done."""
+
+
+def build_report(
+    resources: Context,
+    info: BundleInfo,
+    *,
+    tell: Tell = lambda _what: None,
+    on_step: Step = lambda _done, _total: None,
+) -> Report:
+    """Score a bundle on every labelled set there is and gather all that its report says.
+
+    A set that cannot be scored is named with the reason, and the others go on.
+
+    Raises:
+        WeightsError: vectors are missing, and the bundle's backbone cannot be had here.
+    """
+    with resources.database.read() as connection:
+        there_are = list_sets(connection)
+        training = _read_histories(connection, info.manifest)
+    scored: list[ScoredSet] = []
+    skipped: dict[str, str] = {}
+    for kind, name in _choose_sets(there_are):
+        tell(f"Scoring {kind} of {name}")
+        try:
+            scored.append(score_set(resources, info, kind, name, on_step=on_step))
+        except UsageError as error:
+            skipped[f"{kind} of {name}"] = str(error)
+    return Report(
+        bundle=info,
+        written_at=datetime.now(UTC),
+        evaluations=tuple(each.evaluation for each in scored),
+        mistakes=tuple(_show_mistakes(resources, info, each) for each in scored),
+        training=training,
+        skipped=skipped,
+    )
+
+
+def draw_maps(
+    resources: Context, info: BundleInfo, *, points: int, tell: Tell = lambda _what: None
+) -> list[Drawing]:
+    """Lay out the vectors of labelled photos and of labelled captions in the plane.
+
+    At most ``points`` of each are drawn, by the bundle's seed; below ten there is no map.
+    """
+    manifest = info.manifest
+    maps = []
+    for name, title, labels, vectors in (
+        ("map-image", f"Photos by {manifest.backbone.name}", *_label_images(resources, manifest)),
+        ("map-text", f"Captions by {_name_text(manifest)}", *_label_texts(resources, info)),
+    ):
+        chosen = sample_evenly(labels, points, manifest.seed)
+        if len(chosen) >= MIN_POINTS:
+            tell(f"Laying out {len(chosen)} vectors: {title.lower()}")
+            places = lay_out(vectors[chosen], seed=manifest.seed)
+            maps.append(draw_map(name, title, places, [labels[place] for place in chosen]))
+    return maps
+
+
+def _choose_sets(there_are: dict[SetKind, dict[str, int]]) -> Iterator[tuple[SetKind, str]]:
+    """Name every set once; several labellers of one thing are also asked together."""
+    for kind, sizes in there_are.items():
+        for name in sizes:
+            yield kind, name
+        if kind != "photos" and len(sizes) > 1:
+            yield kind, EVERYBODY
+
+
+def _read_histories(
+    connection: Connection, manifest: BundleManifest
+) -> dict[str, list[dict[str, float | None]]]:
+    """Return what was noted of a bundle's training epoch by epoch, by stage.
+
+    The bundle tells itself what it can; stages that it does not know are asked besides.
+    """
+    found = find_histories(manifest.metrics)
+    run = find_training(connection, manifest)
+    stages = read_stages(connection, run.id) if run is not None else {}
+    for name, stage in stages.items():
+        history = (stage.output or {}).get("history")
+        if is_history(history):
+            found.setdefault(name, find_histories({"history": history}, name)[name])
+    return found
+
+
+def _show_mistakes(resources: Context, info: BundleInfo, scored: ScoredSet) -> SetMistakes:
+    evaluation, best = scored.evaluation, scored.best
+    shown: list[Mistake] = []
+    if evaluation.kind != "accounts":
+        classes = info.manifest.classes
+        truth = [item.truth for item in scored.items]
+        for row, probability in find_mistakes(best, truth, classes):
+            item = scored.items[row]
+            shown.append(
+                Mistake(
+                    place=item.key if evaluation.kind == "posts" else item.key[:12],
+                    truth=tuple(sorted(item.truth)),
+                    answer=tuple(sorted(best.predicted[row] or ())),
+                    probability=probability,
+                    caption=item.caption[:CAPTION_CHARS],
+                    image=_thumbnail(resources, item.photos),
+                )
+            )
+    return SetMistakes(
+        kind=evaluation.kind, name=evaluation.name, method=best.label, mistakes=tuple(shown)
+    )
+
+
+def _thumbnail(resources: Context, photos: Sequence[str]) -> str | None:
+    settings = resources.settings
+    limits = PhotoLimits(max_bytes=settings.max_photo_bytes, max_pixels=settings.max_photo_pixels)
+    for sha256 in photos:
+        try:
+            found = make_thumbnail(resources.blobs.read_photo(sha256), limits)
+        except BlobError:
+            continue
+        if found is not None:
+            return found
+    return None
+
+
+def _label_images(
+    resources: Context, manifest: BundleManifest
+) -> tuple[list[str], np.ndarray[Any, np.dtype[np.float32]]]:
+    """Return the categories and vectors of all photos of sources that the bundle's kind has."""
+    with resources.database.read() as connection:
+        rows = [row for name in count_sources(connection) for row in read_source(connection, name)]
+        wanted = {*manifest.classes, OTRA}
+        filed = {row.sha256: row.category for row in rows if row.category in wanted}
+        vectors = read_image_vectors(connection, manifest.backbone.hash, filed)
+    usable = [sha for sha in filed if isinstance(vectors.get(sha), np.ndarray)]
+    stacked = [vector for sha in usable if isinstance(vector := vectors[sha], np.ndarray)]
+    if not stacked:
+        return [], np.zeros((0, manifest.backbone.width), np.float32)
+    return [filed[sha] for sha in usable], np.stack(stacked)
+
+
+def _label_texts(
+    resources: Context, info: BundleInfo
+) -> tuple[list[str], np.ndarray[Any, np.dtype[np.float32]]]:
+    """Return the categories and vectors of captions that somebody labelled."""
+    model = resources.bundle(info.id).text_model
+    labelled = dict(_label_captions(resources, info)) if model is not None else {}
+    if model is None or not labelled:
+        return [], np.zeros((0, 1), np.float32)
+    vectors, usable = model.embed(list(labelled))
+    labels = [label for label, good in zip(labelled.values(), usable, strict=True) if good]
+    return labels, vectors[usable]
+
+
+def _label_captions(resources: Context, info: BundleInfo) -> Iterator[tuple[str, str]]:
+    classes = set(info.manifest.classes)
+    with resources.database.read() as connection:
+        there_are = list_sets(connection)
+    for kind, name in _choose_sets(there_are):
+        if kind == "accounts":
+            continue
+        try:
+            found: LabelledSet = read_set(resources, kind, name, [])
+        except (NotFoundError, UsageError):
+            continue
+        for item in found.items:
+            known = sorted(item.truth & classes)
+            if item.caption and len(known) <= 1:
+                yield item.caption, known[0] if known else OTRA
+
+
+def _name_text(manifest: BundleManifest) -> str:
+    return manifest.text_model.name if manifest.text_model else "no text model"
