@@ -134,15 +134,15 @@ def compare(
     chosen = choose_set(photos, posts, accounts)
     resources = context()
     with resources.database.read() as connection:
-        infos = [find_bundle(connection, name) for name in (first, second)]
+        one, other = find_bundle(connection, first), find_bundle(connection, second)
     kind, name = chosen or choose_common_set(resources)
     with metering(COMPUTING) as meter:
-        found = compare_bundles(resources, *infos, kind, name, on_step=meter.show)
+        found = compare_bundles(resources, one, other, kind, name, on_step=meter.show)
     if as_json:
-        bundles = [_document(info) for info in infos]
+        bundles = [_document(info) for info in (one, other)]
         print_json({"bundles": bundles, "evaluation": found.model_dump(mode="json")})
     else:
-        _print_bundles(infos)
+        _print_bundles([one, other])
         print_evaluation(found)
 
 

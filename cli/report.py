@@ -7,13 +7,12 @@ import typer
 
 from cli.output import JsonFlag, note, print_json
 from cli.progress import metering
+from pipelines.evaluation.exports import to_csv, to_json
 from pipelines.evaluation.maps import MAX_POINTS
 from pipelines.evaluation.report import (
     collect_drawings,
     render_html,
     sort_evaluations,
-    to_csv,
-    to_json,
     write_headline,
 )
 from schemas.errors import UsageError

@@ -9,13 +9,19 @@ from pipelines.bundle import Bundle
 from pipelines.evaluation.methods import MethodPredictions, UsedHalves
 from pipelines.verdict import PostVectors
 from schemas.bundles import BundleManifest
+from schemas.errors import BundleError
 from schemas.verdicts import PostOutcome
+
+NETWORK = "nn"
 
 
 def predict_methods(bundle: Bundle, posts: PostVectors) -> list[MethodPredictions]:
     """Judge posts by each method of a bundle, with the image alone, the text alone, and both.
 
     A half that no post has, or that the bundle has not learnt from, makes no row of its own.
+
+    Raises:
+        BundleError: the bundle has a method that this version does not know.
     """
     return [
         _predict(bundle, method, halves, posts)
@@ -45,7 +51,7 @@ def _usable_halves(manifest: BundleManifest, posts: PostVectors) -> list[UsedHal
 def _predict(
     bundle: Bundle, method: str, halves: UsedHalves, posts: PostVectors
 ) -> MethodPredictions:
-    outcomes = bundle.judge(take_half(posts, halves))
+    outcomes = _judge(bundle, method, take_half(posts, halves))
     manifest = bundle.manifest
     width = len(manifest.classes) + manifest.reject
     probabilities = np.zeros((len(outcomes), width), np.float32)
@@ -63,6 +69,14 @@ def _predict(
             for outcome, row in zip(outcomes, probabilities, strict=True)
         ],
     )
+
+
+def _judge(bundle: Bundle, method: str, posts: PostVectors) -> list[PostOutcome]:
+    if method != NETWORK:
+        raise BundleError(
+            f"This version of afin cannot judge by {method!r}, a method of {bundle.id}: update it."
+        )
+    return bundle.judge(posts)
 
 
 def _answer(
