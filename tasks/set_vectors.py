@@ -2,16 +2,15 @@
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
 from pipelines.verdict import PostVectors
 from schemas.bundles import BundleManifest
-from storage.vectors import known_image_vectors, read_image_vectors, read_text_vectors
+from storage.accounts import PhotoPlace, PostRow
+from storage.vectors import known_image_vectors, read_text_vectors
 from tasks.context import Context
 from tasks.images import embed_photos
 from tasks.labelled import Item
 from tasks.texts import embed_captions
+from tasks.verdicts import gather_evidence, stack_posts
 
 Step = Callable[[int, int], None]
 """Called with photos done and photos in all while vectors are computed."""
@@ -29,44 +28,15 @@ def gather_vectors(
         WeightsError: the bundle's backbone cannot be had here.
     """
     bundle = resources.bundle(bundle_id)
-    manifest = bundle.manifest
-    shown = {sha256 for item in items for sha256 in item.photos}
-    said = {item.caption_sha256: item.caption for item in items if item.caption_sha256}
-    if "image" in manifest.halves:
-        _embed_missing(resources, manifest, shown, on_step)
-    if manifest.text_model is not None:
-        embed_captions(resources, bundle_id, said)
-    with resources.database.read() as connection:
-        images = read_image_vectors(connection, manifest.backbone.hash, shown)
-        texts = (
-            read_text_vectors(connection, manifest.text_model.hash, said)
-            if manifest.text_model
-            else {}
-        )
-    photos: list[NDArray[np.float32]] = []
-    owners: list[int] = []
-    text = np.zeros((len(items), bundle.network.text.width), np.float32)
-    has_text = np.zeros(len(items), np.bool_)
-    for row, item in enumerate(items):
-        for sha256 in item.photos:
-            vector = images.get(sha256)
-            if isinstance(vector, np.ndarray):
-                photos.append(vector)
-                owners.append(row)
-        words = texts.get(item.caption_sha256) if item.caption_sha256 else None
-        if words is not None:
-            text[row], has_text[row] = words, True
-    width = manifest.backbone.width
-    return PostVectors(
-        post_ids=range(len(items)),
-        photos=np.stack(photos) if photos else np.zeros((0, width), np.float32),
-        owners=np.array(owners, np.int64),
-        text=text,
-        has_text=has_text,
-    )
+    if "image" in bundle.manifest.halves:
+        shown = {sha256 for item in items for sha256 in item.photos}
+        _embed_photos(resources, bundle.manifest, shown, on_step)
+    _embed_captions(resources, bundle.manifest, bundle_id, items)
+    posts = [_as_post(place, item) for place, item in enumerate(items)]
+    return stack_posts(bundle, posts, gather_evidence(resources, bundle, {0: posts}))
 
 
-def _embed_missing(
+def _embed_photos(
     resources: Context, manifest: BundleManifest, shown: set[str], on_step: Step
 ) -> None:
     ref = manifest.backbone
@@ -79,3 +49,30 @@ def _embed_missing(
         embed_photos(resources, embedder, missing[start : start + size], lambda: None)
     if missing:
         on_step(len(missing), len(missing))
+
+
+def _embed_captions(
+    resources: Context, manifest: BundleManifest, bundle_id: str, items: Sequence[Item]
+) -> None:
+    said = {item.caption_sha256: item.caption for item in items if item.caption_sha256}
+    if manifest.text_model is None:
+        return
+    with resources.database.read() as connection:
+        known = read_text_vectors(connection, manifest.text_model.hash, said)
+    # Loading the model takes longer than all the rest.
+    if len(known) < len(said):
+        embed_captions(resources, bundle_id, said)
+
+
+def _as_post(place: int, item: Item) -> PostRow:
+    """Let an item be judged as posts of accounts are; its place is its id."""
+    return PostRow(
+        id=place,
+        external_id=item.key,
+        caption=item.caption,
+        caption_sha256=item.caption_sha256,
+        posted_at=None,
+        likes=None,
+        comments=None,
+        photos=tuple(PhotoPlace(sha256=sha256) for sha256 in item.photos),
+    )

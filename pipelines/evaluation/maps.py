@@ -26,9 +26,8 @@ def sample_evenly(labels: Sequence[str], limit: int, seed: int) -> NDArray[np.in
 def lay_out(vectors: NDArray[np.floating], *, seed: int = 0) -> NDArray[np.float32]:
     """Return t-SNE's places ``(n, 2)`` of vectors ``(n, d)``, the same for the same seed.
 
-    Standardised and brought to 50 dimensions by PCA first, as its authors advise; perplexity 30,
-    less where there are few (van der Maaten & Hinton 2008). One thread, for sums of several differ
-    from run to run.
+    Brought to 50 dimensions by PCA first, as its authors advise; perplexity 30, less where there
+    are few (van der Maaten & Hinton 2008). One thread, for sums of several differ from run to run.
 
     Raises:
         ValueError: fewer than ten vectors.
@@ -41,10 +40,8 @@ def lay_out(vectors: NDArray[np.floating], *, seed: int = 0) -> NDArray[np.float
     if count < MIN_POINTS:
         raise ValueError(f"A map needs at least {MIN_POINTS} vectors.")
     exact = vectors.astype(np.float64)
-    spread = exact.std(axis=0)
-    standard = (exact - exact.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
     with threadpool_limits(limits=1):
-        short = PCA(min(_FIRST_WIDTH, count - 1, width), svd_solver="full").fit_transform(standard)
+        short = PCA(min(_FIRST_WIDTH, count - 1, width), svd_solver="full").fit_transform(exact)
         perplexity = min(30.0, (count - 1) / _SHARE_OF_NEIGHBOURS)
         model = TSNE(2, perplexity=perplexity, init="pca", random_state=seed)
         places: NDArray[np.float32] = model.fit_transform(short.astype(np.float32))

@@ -38,7 +38,8 @@ def method(
             predicted.append(None)
         else:
             predicted.append(frozenset(classes[top : top + 1]))
-    return MethodPredictions(name, halves, probabilities, probabilities.any(axis=1), predicted)
+    judged = np.asarray(probabilities.any(axis=1))
+    return MethodPredictions(name, halves, probabilities, judged, predicted)
 
 
 def drawn(
