@@ -1,10 +1,11 @@
 """Gathering a bundle's report: every labelled set scored, its training, its worst mistakes."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from pipelines.evaluation.assess import SetKind
@@ -21,12 +22,14 @@ from storage.labelled import count_sources, read_source
 from storage.stages import read_stages
 from storage.vectors import read_image_vectors
 from tasks.context import Context
-from tasks.labelled import EVERYBODY, LabelledSet, find_training, list_sets, read_set
+from tasks.labelled import EVERYBODY, Item, LabelledSet, find_training, list_sets, read_set
 from tasks.scoring import ScoredSet, score_set
-from tasks.set_vectors import Step
+from tasks.set_vectors import Step, gather_vectors
 
 CAPTION_CHARS = 160
 """As much of a caption as is shown beside a mistake."""
+
+Vectors = NDArray[np.float32]
 
 Tell = Callable[[str], None]
 """Called with what is being done."""
@@ -75,7 +78,9 @@ def draw_maps(
     At most ``points`` of each are drawn, by the bundle's seed; below ten there is no map.
     """
     manifest = info.manifest
-    maps = []
+    maps: list[Drawing] = []
+    if points < MIN_POINTS:
+        return maps
     for name, title, labels, vectors in (
         ("map-image", f"Photos by {manifest.backbone.name}", *_label_images(resources, manifest)),
         ("map-text", f"Captions by {_name_text(manifest)}", *_label_texts(resources, info)),
@@ -150,9 +155,7 @@ def _thumbnail(resources: Context, photos: Sequence[str]) -> str | None:
     return None
 
 
-def _label_images(
-    resources: Context, manifest: BundleManifest
-) -> tuple[list[str], np.ndarray[Any, np.dtype[np.float32]]]:
+def _label_images(resources: Context, manifest: BundleManifest) -> tuple[list[str], Vectors]:
     """Return the categories and vectors of all photos of sources that the bundle's kind has."""
     with resources.database.read() as connection:
         rows = [row for name in count_sources(connection) for row in read_source(connection, name)]
@@ -166,20 +169,17 @@ def _label_images(
     return [filed[sha] for sha in usable], np.stack(stacked)
 
 
-def _label_texts(
-    resources: Context, info: BundleInfo
-) -> tuple[list[str], np.ndarray[Any, np.dtype[np.float32]]]:
+def _label_texts(resources: Context, info: BundleInfo) -> tuple[list[str], Vectors]:
     """Return the categories and vectors of captions that somebody labelled."""
-    model = resources.bundle(info.id).text_model
-    labelled = dict(_label_captions(resources, info)) if model is not None else {}
-    if model is None or not labelled:
+    labelled = dict(_label_captions(resources, info)) if info.manifest.text_model else {}
+    if not labelled:
         return [], np.zeros((0, 1), np.float32)
-    vectors, usable = model.embed(list(labelled))
-    labels = [label for label, good in zip(labelled.values(), usable, strict=True) if good]
-    return labels, vectors[usable]
+    found = gather_vectors(resources, info.id, list(labelled), lambda _done, _total: None)
+    usable = zip(labelled.values(), found.has_text.tolist(), strict=True)
+    return [label for label, good in usable if good], found.text[found.has_text]
 
 
-def _label_captions(resources: Context, info: BundleInfo) -> Iterator[tuple[str, str]]:
+def _label_captions(resources: Context, info: BundleInfo) -> Iterator[tuple[Item, str]]:
     classes = set(info.manifest.classes)
     with resources.database.read() as connection:
         there_are = list_sets(connection)
@@ -193,7 +193,11 @@ def _label_captions(resources: Context, info: BundleInfo) -> Iterator[tuple[str,
         for item in found.items:
             known = sorted(item.truth & classes)
             if item.caption and len(known) <= 1:
-                yield item.caption, known[0] if known else OTRA
+                # The words alone: nobody needs these photos' vectors.
+                yield (
+                    replace(item, key="", owner="", photos=(), truth=frozenset()),
+                    (known[0] if known else OTRA),
+                )
 
 
 def _name_text(manifest: BundleManifest) -> str:
