@@ -1,5 +1,6 @@
 """Gathering a bundle's report: every labelled set scored, its training, its worst mistakes."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,7 +14,13 @@ from pipelines.evaluation.drawing import Drawing
 from pipelines.evaluation.figures import draw_map
 from pipelines.evaluation.maps import MIN_POINTS, lay_out, sample_evenly
 from pipelines.evaluation.mistakes import Mistake, find_mistakes, make_thumbnail
-from pipelines.evaluation.report import Report, SetMistakes, find_histories, is_history
+from pipelines.evaluation.report import (
+    Report,
+    SetMistakes,
+    SourceSplit,
+    find_histories,
+    is_history,
+)
 from pipelines.vision.decode import PhotoLimits
 from schemas.bundles import BundleInfo, BundleManifest
 from schemas.categories import OTRA
@@ -22,7 +29,15 @@ from storage.labelled import count_sources, read_source
 from storage.stages import read_stages
 from storage.vectors import read_image_vectors
 from tasks.context import Context
-from tasks.labelled import EVERYBODY, Item, LabelledSet, find_training, list_sets, read_set
+from tasks.labelled import (
+    EVERYBODY,
+    Item,
+    LabelledSet,
+    find_training,
+    list_sets,
+    read_set,
+    read_trained,
+)
 from tasks.scoring import ScoredSet, score_set
 from tasks.set_vectors import Step, gather_vectors
 
@@ -52,6 +67,7 @@ def build_report(
     with resources.database.read() as connection:
         there_are = list_sets(connection)
         training = _read_histories(connection, info.manifest)
+        split = _read_split(connection, info.manifest)
     scored: list[ScoredSet] = []
     skipped: dict[str, str] = {}
     for kind, name in _choose_sets(there_are):
@@ -66,6 +82,7 @@ def build_report(
         evaluations=tuple(each.evaluation for each in scored),
         mistakes=tuple(_show_mistakes(resources, info, each) for each in scored),
         training=training,
+        split=tuple(split),
         skipped=skipped,
     )
 
@@ -100,6 +117,27 @@ def _choose_sets(there_are: dict[SetKind, dict[str, int]]) -> Iterator[tuple[Set
             yield kind, name
         if kind != "photos" and len(sizes) > 1:
             yield kind, EVERYBODY
+
+
+def _read_split(connection: Connection, manifest: BundleManifest) -> list[SourceSplit]:
+    """Return which photos of each source a bundle was trained on; nothing if that is unknown."""
+    trained = read_trained(connection, manifest)
+    if not trained.known:
+        return []
+    splits = []
+    for source in count_sources(connection):
+        photos = {row.sha256: row.split for row in read_source(connection, source)}
+        others = Counter(
+            split or "no split" for sha256, split in photos.items() if sha256 not in trained.photos
+        )
+        splits.append(
+            SourceSplit(
+                source=source,
+                trained=len(photos) - others.total(),
+                others=dict(sorted(others.items())),
+            )
+        )
+    return splits
 
 
 def _read_histories(

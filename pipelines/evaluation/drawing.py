@@ -20,7 +20,7 @@ DASHES = ("-", "--", ":", "-.")
 
 HALVES = {"text": "#E69F00", "image": "#0072B2", "both": "#009E73"}
 
-_INK = "#0a0b0c"
+INK = "#0a0b0c"
 """Stands for the page's own text colour until the SVG is finished."""
 
 _STYLE: Any = {
@@ -30,7 +30,7 @@ _STYLE: Any = {
             *("text.color", "axes.edgecolor", "axes.labelcolor", "axes.titlecolor"),
             *("xtick.color", "ytick.color", "grid.color"),
         ),
-        _INK,
+        INK,
     ),
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -112,6 +112,6 @@ def _finish(svg: str, title: str) -> str:
     """Leave only the picture: no declarations, no metadata, the page's text colour, a title."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
-    svg = svg.replace(_INK, "currentColor")
+    svg = svg.replace(INK, "currentColor")
     safe = title.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
     return svg.replace("<svg ", f'<svg role="img" aria-label="{safe}" ', 1)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pipelines.evaluation.assess import SetEvaluation
 from pipelines.evaluation.drawing import (
     HALVES,
+    INK,
     MARKERS,
     PALETTE,
     Drawing,
@@ -162,7 +163,7 @@ def _paint_bars(axes: "Axes", row: MethodRow, figure_name: str, place: int, besi
         x = number - 0.4 + width * (place + 0.5)
         label = row.halves if number == _first_known(row, figure_name) else None
         axes.bar(x, value, width * 0.92, color=HALVES[row.halves], label=label)
-        axes.plot([x, x], interval, color="#444444", linewidth=1.2)
+        axes.plot([x, x], interval, color=INK, linewidth=1.2)
 
 
 def _first_known(row: MethodRow, figure_name: str) -> int:

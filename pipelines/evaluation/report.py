@@ -29,6 +29,14 @@ History = Sequence[Mapping[str, float | None]]
 _ORDER = ("cross-source", "accounts", "posts", "photos", "same source")
 
 
+class SourceSplit(Frozen):
+    """How a source was split: photos trained on, and the others by the name of their split."""
+
+    source: str
+    trained: int
+    others: dict[str, int]
+
+
 class SetMistakes(Frozen):
     """The worst mistakes of the best method on one set."""
 
@@ -49,6 +57,7 @@ class Report(Frozen):
     evaluations: tuple[SetEvaluation, ...]
     mistakes: tuple[SetMistakes, ...] = ()
     training: dict[str, list[dict[str, float | None]]] = Field(default_factory=dict)
+    split: tuple[SourceSplit, ...] = ()
     skipped: dict[str, str] = Field(default_factory=dict)
 
 
@@ -138,13 +147,14 @@ def write_headline(evaluations: Sequence[SetEvaluation]) -> str:
             "source that was not trained on, or labels of posts and accounts."
         )
     cross = [each for each in evaluations if each.relation == "cross-source"]
-    first = (cross or list(evaluations))[0]
-    never = ", a source it never saw," if cross else ""
-    sentences = [
-        f"On {first.items} {first.kind} of {first.name}{never} the likeliest class of "
-        f"{first.best.label} is right for {_percent(first.best.top)} "
-        f"(95 % interval {_range(first.best.top_interval)})."
-    ]
+    chosen = cross or list(evaluations)[:1]
+    where = "On sources it never saw" if cross else "On what was labelled"
+    figures = ", ".join(
+        f"{_percent(each.best.top)} of {each.items} {each.kind} of {each.name} "
+        f"({_range(each.best.top_interval)})"
+        for each in chosen
+    )
+    sentences = [f"{where}, its likeliest class is right for {figures}."]
     if not cross:
         sentences.append(
             "No source was held out of training, so none of these figures says how it does on "

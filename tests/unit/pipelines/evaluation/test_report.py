@@ -11,6 +11,7 @@ import pytest
 from pipelines.evaluation.exports import to_csv, to_json
 from pipelines.evaluation.report import (
     Report,
+    SourceSplit,
     find_histories,
     render_html,
     sort_evaluations,
@@ -68,7 +69,8 @@ def test_what_people_wrote_is_escaped_everywhere() -> None:
 
 def test_the_headline_names_the_cross_source_figure_and_the_accounts() -> None:
     found = write_headline(sort_evaluations(report().evaluations))
-    assert "holidays, a source it never saw" in found
+    assert found.startswith("On sources it never saw, its likeliest class is right for")
+    assert "of 60 photos of holidays" in found
     assert "Hamming loss" in found
     assert "predicting nothing would give" in found
 
@@ -112,6 +114,12 @@ def test_the_csv_has_a_row_a_method_and_category_and_the_pages_figures() -> None
 def test_no_name_becomes_a_formula_in_a_spreadsheet(name: str) -> None:
     rows = list(csv.DictReader(io.StringIO(to_csv(report(name)))))
     assert f"'{name}" in {row["set"] for row in rows}
+
+
+def test_the_model_card_says_how_each_source_was_split() -> None:
+    split = SourceSplit(source="studio", trained=467, others={"test": 233})
+    text = render_html(report().model_copy(update={"split": (split,)}))
+    assert "<td>studio</td><td>467</td><td>233 of “test”</td>" in text
 
 
 def test_histories_are_found_wherever_a_bundle_keeps_them() -> None:
