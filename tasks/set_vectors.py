@@ -10,7 +10,7 @@ from tasks.context import Context
 from tasks.images import embed_photos
 from tasks.labelled import Item
 from tasks.texts import embed_captions
-from tasks.verdicts import gather_evidence, stack_posts
+from tasks.verdicts import gather_evidence, stack_vectors
 
 Step = Callable[[int, int], None]
 """Called with photos done and photos in all while vectors are computed."""
@@ -33,7 +33,7 @@ def gather_vectors(
         _embed_photos(resources, bundle.manifest, shown, on_step)
     _embed_captions(resources, bundle.manifest, bundle_id, items)
     posts = [_as_post(place, item) for place, item in enumerate(items)]
-    return stack_posts(bundle, posts, gather_evidence(resources, bundle, {0: posts}))
+    return stack_vectors(bundle, posts, gather_evidence(resources, bundle, {0: posts}))
 
 
 def _embed_photos(

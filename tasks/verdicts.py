@@ -135,7 +135,7 @@ def judge_accounts(
 ) -> dict[int, tuple[list[PostOutcome], Verdict]]:
     """Judge accounts whose vectors are all at hand: every post in one go, then each account."""
     posts = [post for rows in accounts.values() for post in rows]
-    outcomes = iter(bundle.judge(stack_posts(bundle, posts, evidence)))
+    outcomes = iter(bundle.judge(stack_vectors(bundle, posts, evidence)))
     results = {}
     for influencer_id, rows in accounts.items():
         own = [next(outcomes) for _post in rows]
@@ -143,7 +143,7 @@ def judge_accounts(
     return results
 
 
-def stack_posts(bundle: Bundle, posts: Sequence[PostRow], evidence: Evidence) -> PostVectors:
+def stack_vectors(bundle: Bundle, posts: Sequence[PostRow], evidence: Evidence) -> PostVectors:
     """Bring the vectors of posts into the arrays that a bundle judges."""
     photos: list[NDArray[np.float32]] = []
     owners: list[int] = []
