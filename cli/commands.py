@@ -9,6 +9,7 @@ from cli import (
     evaluate,
     imports,
     models,
+    report,
     runs,
     sandbox,
     scrape,
@@ -38,4 +39,5 @@ app.command()(verdicts.reclassify)
 app.add_typer(verdicts.app, name="verdicts")
 app.add_typer(runs.app, name="runs")
 app.command()(evaluate.evaluate)
+app.command()(report.report)
 app.command()(sandbox.sandbox)

@@ -5,17 +5,26 @@ from typing import Annotated, Any
 
 import typer
 
+from cli.evaluate import (
+    COMPUTING,
+    AccountsOption,
+    PhotosOption,
+    PostsOption,
+    choose_set,
+    print_evaluation,
+)
 from cli.output import JsonFlag, note, print_json, print_table, warn
-from cli.progress import wait_for_run
+from cli.progress import metering, wait_for_run
 from schemas.bundles import BundleInfo
 from schemas.categories import parse_category_set
 from schemas.errors import TrainingError, UsageError
 from schemas.finetuning import FineTuning, parse_finetuning
 from schemas.runs import Progress, RunState
-from storage.bundles import find_bundle, list_bundles, promote_bundle
+from storage.bundles import find_bundle, list_bundles, promote_bundle, roll_back_bundle
 from storage.runs import read_run
 from storage.stages import DONE, read_stages
 from tasks.context import context
+from tasks.rivalry import choose_common_set, compare_bundles
 from tasks.start import TrainingOptions, start_training
 from tasks.train import count_vectors, stages_for
 
@@ -137,6 +146,46 @@ def promote(
         print_json(_document(info))
     else:
         note(f"{info.id} is active. 'afin reclassify --all' judges everybody by it.")
+
+
+@app.command()
+def rollback(as_json: JsonFlag = False) -> None:
+    """Make the bundle active again that was so before the present one."""
+    with context().database.write() as connection:
+        back, left = roll_back_bundle(connection)
+    if as_json:
+        print_json({**_document(back), "instead_of": left.id})
+    else:
+        note(f"{back.id} is active again, instead of {left.id}.")
+        note("'afin reclassify --all' judges everybody by it.")
+
+
+@app.command()
+def compare(
+    first: Annotated[str, typer.Argument(help="A bundle's id, or the beginning of it.")],
+    second: Annotated[str, typer.Argument(help="Another's.")],
+    photos: PhotosOption = None,
+    posts: PostsOption = None,
+    accounts: AccountsOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Score two bundles side by side on the same labelled items, which neither was trained on.
+
+    Without a named set: all labelled posts, else accounts, else the largest source of photos.
+    """
+    chosen = choose_set(photos, posts, accounts)
+    resources = context()
+    with resources.database.read() as connection:
+        one, other = find_bundle(connection, first), find_bundle(connection, second)
+    kind, name = chosen or choose_common_set(resources)
+    with metering(COMPUTING) as meter:
+        found = compare_bundles(resources, one, other, kind, name, on_step=meter.show)
+    if as_json:
+        bundles = [_document(info) for info in (one, other)]
+        print_json({"bundles": bundles, "evaluation": found.model_dump(mode="json")})
+    else:
+        _print_bundles([one, other])
+        print_evaluation(found)
 
 
 def read_training_progress(run_id: int) -> Progress:

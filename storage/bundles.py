@@ -1,10 +1,12 @@
 """Which bundles there are and which one judges accounts now."""
 
+from datetime import UTC, datetime
+
 from sqlalchemy import Connection, insert, select, update
 
 from schemas.bundles import BundleInfo, BundleManifest, BundleState
 from schemas.errors import NotFoundError
-from storage.tables import bundles
+from storage.tables import activations, bundles
 
 
 def bundle_key(bundle_id: str) -> str:
@@ -32,6 +34,8 @@ def add_bundle(connection: Connection, bundle_id: str, manifest: BundleManifest)
             created_at=manifest.created_at,
         )
     )
+    if first:
+        _note_activation(connection, bundle_id)
     return state
 
 
@@ -74,12 +78,53 @@ def promote_bundle(connection: Connection, bundle_id: str) -> BundleInfo:
         NotFoundError: there is no such bundle.
     """
     info = find_bundle(connection, bundle_id)
+    if info.state is not BundleState.ACTIVE:
+        _activate(connection, info.id)
+        _note_activation(connection, info.id)
+    return find_bundle(connection, info.id)
+
+
+def roll_back_bundle(connection: Connection) -> tuple[BundleInfo, BundleInfo]:
+    """Make the bundle active again that was so before the present one; return it and that one.
+
+    Rolling back twice goes back two bundles, not to and fro.
+
+    Raises:
+        NotFoundError: no bundle is active, or none was before it.
+    """
+    present = find_bundle(connection)
+    columns = activations.c
+    standing = connection.execute(
+        select(columns.id, columns.bundle_id)
+        .where(columns.withdrawn_at.is_(None))
+        .order_by(columns.id.desc())
+    ).all()
+    before = next((row for row in standing if row.bundle_id != present.id), None)
+    if before is None:
+        raise NotFoundError(
+            f"No bundle was active before {present.id}: 'afin models promote' activates another."
+        )
+    connection.execute(
+        update(activations)
+        .where(columns.id > before.id, columns.withdrawn_at.is_(None))
+        .values(withdrawn_at=datetime.now(UTC))
+    )
+    _activate(connection, before.bundle_id)
+    return find_bundle(connection, before.bundle_id), find_bundle(connection, present.id)
+
+
+def _activate(connection: Connection, bundle_id: str) -> None:
     connection.execute(
         update(bundles)
-        .where(bundles.c.state == BundleState.ACTIVE, bundles.c.id != info.id)
+        .where(bundles.c.state == BundleState.ACTIVE, bundles.c.id != bundle_id)
         .values(state=BundleState.RETIRED)
     )
     connection.execute(
-        update(bundles).where(bundles.c.id == info.id).values(state=BundleState.ACTIVE)
+        update(bundles).where(bundles.c.id == bundle_id).values(state=BundleState.ACTIVE)
     )
-    return find_bundle(connection, info.id)
+
+
+def _note_activation(connection: Connection, bundle_id: str) -> None:
+    connection.execute(
+        insert(activations).values(bundle_id=bundle_id, activated_at=datetime.now(UTC))
+    )

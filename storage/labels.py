@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from schemas.posts import Label, LabelKind
 from storage.database import insert_or_update
@@ -35,13 +35,31 @@ def add_labels(connection: Connection, labels: Sequence[Label]) -> None:
     )
 
 
-def read_truth(connection: Connection, kind: LabelKind) -> dict[str, set[str]]:
-    """Return what labellers say, by target; where several disagree, what all of them name."""
+def read_truth(
+    connection: Connection, kind: LabelKind, labeller: str | None = None
+) -> dict[str, set[str]]:
+    """Return what labellers (or one of them) say, by target.
+
+    Where several disagree, what all of them name.
+    """
     query = select(truth_labels.c.target, truth_labels.c.categories).where(
         truth_labels.c.kind == kind
     )
+    if labeller is not None:
+        query = query.where(truth_labels.c.labeller == labeller)
     truth: dict[str, set[str]] = {}
     for target, categories in connection.execute(query):
         named = set(categories)
         truth[target] = truth[target] & named if target in truth else named
     return truth
+
+
+def count_labels(connection: Connection, kind: LabelKind) -> dict[str, int]:
+    """Return how many things of a kind each labeller has labelled, by name."""
+    query = (
+        select(truth_labels.c.labeller, func.count())
+        .where(truth_labels.c.kind == kind)
+        .group_by(truth_labels.c.labeller)
+        .order_by(truth_labels.c.labeller)
+    )
+    return dict(connection.execute(query).all())

@@ -20,7 +20,7 @@ from storage.columns import Id, Instant, Json, metadata
 
 __all__ = ["SCHEMA_VERSION", "crawl_tables", "metadata"]
 
-SCHEMA_VERSION = "0003"
+SCHEMA_VERSION = "0004"
 """The newest migration; a test holds it to migrations/versions."""
 
 
@@ -163,6 +163,16 @@ bundles = Table(
     Column("state", String(12), nullable=False, index=True),
     Column("manifest", Json, nullable=False),
     Column("created_at", Instant, nullable=False),
+)
+
+# The newest row that was not withdrawn names the active bundle; rolling back withdraws it.
+activations = Table(
+    "activations",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("bundle_id", String(40), ForeignKey("bundles.id"), nullable=False),
+    Column("activated_at", Instant, nullable=False),
+    Column("withdrawn_at", Instant),
 )
 
 runs = Table(

@@ -4,6 +4,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -12,9 +13,11 @@ from sqlalchemy import text
 
 from schemas.errors import DatabaseError
 from storage import schema
+from storage.bundles import promote_bundle, roll_back_bundle
 from storage.database import Database
 from storage.schema import migrate
 from storage.tables import SCHEMA_VERSION, metadata
+from tests.unit.storage.builders import add_some_bundle
 
 
 def test_migrations_end_in_exactly_the_tables_of_the_code(database: Database) -> None:
@@ -27,6 +30,20 @@ def test_the_schema_version_names_the_newest_migration() -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
     assert ScriptDirectory.from_config(config).get_current_head() == SCHEMA_VERSION
+
+
+def test_bundles_of_an_older_database_can_be_rolled_back(database: Database) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
+    with database.write() as connection:
+        for number, name in enumerate(("aaa", "bbb", "ccc")):
+            add_some_bundle(connection, name, number)
+        promote_bundle(connection, "ccc")
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0001")
+    migrate(database)
+    with database.write() as connection:
+        assert roll_back_bundle(connection)[0].id == "aaa"
 
 
 def test_many_who_migrate_at_once_all_find_a_finished_schema(database_url: str) -> None:
