@@ -11,11 +11,14 @@ from schemas.bundles import BundleInfo
 from schemas.categories import parse_category_set
 from schemas.errors import TrainingError, UsageError
 from schemas.finetuning import FineTuning, parse_finetuning
+from schemas.methods import DEFAULT_METHODS, parse_methods
 from schemas.runs import Progress, RunState
 from storage.bundles import find_bundle, list_bundles, promote_bundle
 from storage.runs import read_run
 from storage.stages import DONE, read_stages
 from tasks.context import context
+from tasks.forecast import Forecast, forecast_training
+from tasks.fusing import TARGET_PRECISION
 from tasks.start import TrainingOptions, start_training
 from tasks.train import count_vectors, stages_for
 
@@ -25,6 +28,13 @@ class Weights(StrEnum):
 
     PRETRAINED = "pretrained"
     RANDOM = "random"
+
+
+class TextKind(StrEnum):
+    """How fastText learns words without labels."""
+
+    SKIPGRAM = "skipgram"
+    CBOW = "cbow"
 
 
 app = typer.Typer(no_args_is_help=True, help="See, compare and promote bundles (model versions).")
@@ -54,22 +64,51 @@ def train(
         Weights, typer.Option(help="random: begin with an untrained network (--finetune only).")
     ] = Weights.PRETRAINED,
     otra: Annotated[bool, typer.Option(help="Learn photos of otra as one more class.")] = True,
+    methods: Annotated[
+        str, typer.Option(help="all, or a comma-separated list: nn, svm, weighted, multi, …")
+    ] = ",".join(DEFAULT_METHODS),
+    holdout_source: Annotated[
+        str | None,
+        typer.Option(help="Learn nothing from this source, and score every method on it."),
+    ] = None,
+    text: Annotated[
+        TextKind, typer.Option(help="How fastText learns words without labels.")
+    ] = TextKind.SKIPGRAM,
+    search_svm: Annotated[
+        bool, typer.Option(help="Search gamma and C on the thesis' grid first; takes minutes.")
+    ] = False,
+    precision: Annotated[
+        float,
+        typer.Option(min=0.01, max=1.0, help="What each category of 'multi' has to reach."),
+    ] = TARGET_PRECISION,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would run and how long; train nothing.")
+    ] = False,
     wait: Annotated[bool, typer.Option(help="Wait for the bundle, or only start.")] = True,
     as_json: JsonFlag = False,
 ) -> None:
     """Train a bundle on the imported photos; the first one becomes active by itself."""
     resources = context()
+    chosen = parse_category_set(categories)
+    options = TrainingOptions(
+        methods=parse_methods(methods),
+        holdout_source=holdout_source,
+        text_kind=text.value,
+        search_svm=search_svm,
+        target_precision=precision,
+        preset=None if finetune == "none" else finetune,
+        finetune=_read_finetuning(finetune, changes or []),
+        weights=weights.value,
+        with_otra=otra,
+    )
+    if dry_run:
+        forecast = forecast_training(
+            resources, chosen, backbone=backbone, seed=seed, options=options
+        )
+        _show_forecast(forecast, as_json=as_json)
+        return
     run_id, left_out = start_training(
-        resources,
-        parse_category_set(categories),
-        backbone=backbone,
-        seed=seed,
-        options=TrainingOptions(
-            preset=None if finetune == "none" else finetune,
-            finetune=_read_finetuning(finetune, changes or []),
-            weights=weights.value,
-            with_otra=otra,
-        ),
+        resources, chosen, backbone=backbone, seed=seed, options=options
     )
     for name, count in left_out.items():
         warn(f"{name} is left out: only {count} training photos.")
@@ -137,6 +176,31 @@ def promote(
         print_json(_document(info))
     else:
         note(f"{info.id} is active. 'afin reclassify --all' judges everybody by it.")
+
+
+def _show_forecast(forecast: Forecast, *, as_json: bool) -> None:
+    if as_json:
+        print_json(forecast.model_dump(mode="json"))
+        return
+    for name, count in forecast.left_out.items():
+        warn(f"{name} would be left out: only {count} training photos.")
+    print_table(
+        ("stage", "would", "items", "estimated"),
+        [
+            (
+                one.stage,
+                "run" if one.runs else f"be kept from run {one.kept_from}",
+                "" if one.rows is None else one.rows,
+                "unknown" if one.seconds is None else f"{one.seconds:.0f} s",
+            )
+            for one in forecast.stages
+        ],
+    )
+    unknown = [one.stage for one in forecast.stages if one.seconds is None]
+    known = sum(one.seconds or 0 for one in forecast.stages)
+    note(f"About {known:.0f} s, judged by earlier trainings on this store.")
+    if unknown:
+        note(f"Never timed here yet: {', '.join(unknown)}.")
 
 
 def read_training_progress(run_id: int) -> Progress:
