@@ -8,6 +8,7 @@ from cli import (
     doctor,
     evaluate,
     imports,
+    labels,
     models,
     runs,
     sandbox,
@@ -31,6 +32,7 @@ app.command()(serve.flower)
 app.add_typer(imports.app, name="import")
 app.add_typer(scrape.app, name="scrape")
 app.add_typer(accounts.app, name="accounts")
+app.add_typer(labels.app, name="labels")
 app.command()(models.train)
 app.add_typer(models.app, name="models")
 app.command()(verdicts.classify)

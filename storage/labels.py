@@ -45,3 +45,14 @@ def read_truth(connection: Connection, kind: LabelKind) -> dict[str, set[str]]:
         named = set(categories)
         truth[target] = truth[target] & named if target in truth else named
     return truth
+
+
+def read_said(connection: Connection, kind: LabelKind) -> dict[str, dict[str, set[str]]]:
+    """Return what each labeller says of each target of a kind."""
+    query = select(truth_labels.c.labeller, truth_labels.c.target, truth_labels.c.categories).where(
+        truth_labels.c.kind == kind
+    )
+    said: dict[str, dict[str, set[str]]] = {}
+    for labeller, target, categories in connection.execute(query):
+        said.setdefault(labeller, {})[target] = set(categories)
+    return said
