@@ -21,6 +21,15 @@ from tasks.forecast import Forecast, forecast_training
 from tasks.fusing import TARGET_PRECISION
 from tasks.start import TrainingOptions, start_training
 from tasks.train import count_vectors, stages_for
+from tasks.tuning import tune_bundle
+
+
+class TuningRule(StrEnum):
+    """How share thresholds are chosen."""
+
+    PRECISION = "precision"
+    BALANCE = "balance"
+    HAMMING = "hamming"
 
 
 class Weights(StrEnum):
@@ -176,6 +185,51 @@ def promote(
         print_json(_document(info))
     else:
         note(f"{info.id} is active. 'afin reclassify --all' judges everybody by it.")
+
+
+@app.command()
+def tune(
+    bundle: Annotated[
+        str | None, typer.Argument(help="Its id or the beginning of it; else the active one.")
+    ] = None,
+    by: Annotated[
+        TuningRule,
+        typer.Option(
+            help="precision: one threshold a category; balance (precision = recall) or hamming: "
+            "one for all."
+        ),
+    ] = TuningRule.PRECISION,
+    precision: Annotated[
+        float, typer.Option(min=0.01, max=1.0, help="What each category has to reach.")
+    ] = TARGET_PRECISION,
+    seed: Annotated[int, typer.Option(help="Which half of the accounts it is fitted on.")] = 0,
+    as_json: JsonFlag = False,
+) -> None:
+    """Make a candidate with share thresholds fitted on half of the labelled accounts."""
+    found = tune_bundle(context(), bundle, rule=by.value, target_precision=precision, seed=seed)
+    if as_json:
+        print_json(found.model_dump(mode="json"))
+        return
+    print_table(
+        ("method", "", "Hamming (of nothing)", "precision", "recall", "macro-F1"),
+        [
+            (
+                method,
+                when,
+                f"{scores.hamming:.3f} ({scores.hamming_of_nothing:.3f})",
+                *(
+                    "" if value is None else f"{value:.1%}"
+                    for value in (scores.micro.precision, scores.micro.recall, scores.macro.f1)
+                ),
+            )
+            for method in found.before
+            for when, scores in (("before", found.before[method]), ("after", found.after[method]))
+        ],
+    )
+    note(
+        f"Fitted on {found.fitted_on} accounts, measured on the {found.measured_on} others. "
+        f"{found.bundle_id} is a candidate: 'afin models promote {found.bundle_id}' makes it judge."
+    )
 
 
 def _show_forecast(forecast: Forecast, *, as_json: bool) -> None:
