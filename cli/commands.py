@@ -8,12 +8,14 @@ from cli import (
     doctor,
     evaluate,
     imports,
+    labels,
     models,
     report,
     runs,
     sandbox,
     scrape,
     serve,
+    training,
     verdicts,
 )
 
@@ -32,7 +34,8 @@ app.command()(serve.flower)
 app.add_typer(imports.app, name="import")
 app.add_typer(scrape.app, name="scrape")
 app.add_typer(accounts.app, name="accounts")
-app.command()(models.train)
+app.add_typer(labels.app, name="labels")
+app.command()(training.train)
 app.add_typer(models.app, name="models")
 app.command()(verdicts.classify)
 app.command()(verdicts.reclassify)

@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from cli.models import read_training_progress
 from cli.output import JsonFlag, note, print_json, print_text, warn
 from cli.progress import metering, wait_for_run
 from cli.serve import House, open_house
+from cli.training import read_training_progress
 from cli.verdicts import print_verdicts, read_classifying_progress
 from pipelines.sources.sandbox import Sandbox, SandboxContent
 from schemas.categories import read_categories

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy import Connection
 
-from cli.models import read_training_progress
 from cli.output import JsonFlag, note, print_json, print_table
 from cli.progress import wait_for_run
+from cli.training import read_training_progress
 from schemas.errors import UsageError
 from schemas.runs import Progress, Run, RunKind, RunState
 from storage.crawl_report import read_crawl_progress

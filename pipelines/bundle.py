@@ -153,6 +153,26 @@ def write_bundle(
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def derive_bundle(
+    folder_parent: Path, bundle: Bundle, changes: Mapping[str, Any]
+) -> tuple[str, Path]:
+    """Write a bundle of the same models with other manifest fields; return its id and folder.
+
+    Raises:
+        BundleError: the changed fields do not fit the models.
+    """
+    own = {MANIFEST, REDUCER, NETWORK, TEXT}
+    fields = bundle.manifest.model_dump(exclude={"format", "files"}) | dict(changes)
+    return write_bundle(
+        folder_parent,
+        fields,
+        reducer=bundle.reducer,
+        network=bundle.network,
+        text_model_path=bundle.text_model_path,
+        extras={name: bundle.path / name for name in bundle.manifest.files if name not in own},
+    )
+
+
 def read_bundle(path: Path) -> Bundle:
     """Read a bundle, after checking that nothing in its folder is missing, added or altered.
 

@@ -131,6 +131,7 @@ def _evidence(verdict: Verdict, names: Mapping[int, str]) -> Document:
         "unknown_posts": verdict.unknown,
         "lacking_posts": verdict.lacking,
         "enough_posts": verdict.enough,
+        "abstained": list(verdict.abstained),
         "shares": {share.category: _share(share, names) for share in verdict.shares},
     }
 
@@ -141,6 +142,7 @@ def _share(share: CategoryShare, names: Mapping[int, str]) -> Document:
         "share": round(share.share, 4),
         "low": round(share.low, 4),
         "high": round(share.high, 4),
+        "certainty": share.certainty,
         "threshold": share.threshold,
         "chosen": share.chosen,
         "evidence": [names[post_id] for post_id in share.evidence if post_id in names],

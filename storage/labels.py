@@ -63,3 +63,14 @@ def count_labels(connection: Connection, kind: LabelKind) -> dict[str, int]:
         .order_by(truth_labels.c.labeller)
     )
     return dict(connection.execute(query).all())
+
+
+def read_said(connection: Connection, kind: LabelKind) -> dict[str, dict[str, set[str]]]:
+    """Return what each labeller says of each target of a kind."""
+    query = select(truth_labels.c.labeller, truth_labels.c.target, truth_labels.c.categories).where(
+        truth_labels.c.kind == kind
+    )
+    said: dict[str, dict[str, set[str]]] = {}
+    for labeller, target, categories in connection.execute(query):
+        said.setdefault(labeller, {})[target] = set(categories)
+    return said

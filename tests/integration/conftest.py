@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.models import read_training_progress
 from cli.serve import open_house
+from cli.training import read_training_progress
 from cli.verdicts import read_classifying_progress
 from pipelines.sources.accounts import read_accounts
 from pipelines.sources.photos import read_labelled_photos

@@ -8,14 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from skops.io import dumps
 
 from pipelines import bundle
 from pipelines.bundle import read_bundle, write_bundle
 from pipelines.fusion.network import InputScale, Network
 from pipelines.fusion.reduce import Reducer, fit_reducer
+from pipelines.fusion.svm import SvmHyper, train_svm
 from pipelines.text.fasttext import train_text_model
 from pipelines.verdict import PostVectors
-from schemas.bundles import BackboneRef, TextModelRef
+from schemas.bundles import BackboneRef, HeadRef, MethodRecipe, TextModelRef
 from schemas.errors import BundleError
 
 RNG = np.random.default_rng(0)
@@ -70,6 +72,7 @@ def write(tmp_path: Path, fields: dict[str, Any], text: tuple[Path, TextModelRef
             "reducer": REDUCER,
             "network": make_network(),
             "text_model_path": text[0],
+            "extras": {},
         }
         models |= {name: changes.pop(name) for name in list(changes) if name in models}
         return write_bundle(tmp_path / "bundles", fields | changes, **models)
@@ -316,3 +319,87 @@ def test_a_damaged_bundle_of_the_same_id_is_not_taken_for_good(write: Write) -> 
     (path / "text.bin").write_bytes(b"")
     with pytest.raises(BundleError, match=r"text\.bin was altered"):
         write()
+
+
+HEADS = {"svm": HeadRef(kind="svm", file="svm.skops", halves=("image",))}
+
+
+def several(**changes: Any) -> dict[str, Any]:
+    """Manifest fields of a bundle with a second method."""
+    recipe = MethodRecipe(
+        kind="head",
+        heads=("svm",),
+        post_threshold=0.5,
+        share_thresholds={"animal": 0.28, "comida": 0.28},
+    )
+    return {"methods": ("nn", "svm"), "heads": HEADS, "recipes": {"svm": recipe}} | changes
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Path:
+    labels = np.arange(20) % 3
+    nothing = np.zeros((20, 0), np.float32)
+    yes, no = np.ones(20, np.bool_), np.zeros(20, np.bool_)
+    reduced = REDUCER.transform(VECTORS)
+    fitted = train_svm(reduced, nothing, yes, no, labels, classes=3, hyper=SvmHyper(), seed=0)
+    path = tmp_path / "machine"
+    path.write_bytes(fitted.to_bytes())
+    return path
+
+
+def test_a_second_method_judges_beside_the_first(write: Write, machine: Path) -> None:
+    opened = read_bundle(write(**several(), extras={"svm.skops": machine})[1])
+    posts = PostVectors(
+        [7], VECTORS[:1], np.array([0]), np.zeros((1, 4), np.float32), np.zeros(1, np.bool_)
+    )
+    judged = opened.judge_all(posts)
+    assert list(judged) == ["nn", "svm"]
+    assert judged["svm"][0].probabilities != judged["nn"][0].probabilities
+    assert opened.judge(posts, "svm") == judged["svm"]
+    with pytest.raises(BundleError, match="no method 'weighted': it has nn, svm"):
+        opened.judge(posts, "weighted")
+
+
+def test_an_altered_machine_is_refused_by_name(write: Write, machine: Path) -> None:
+    file = write(**several(), extras={"svm.skops": machine})[1] / "svm.skops"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(BundleError, match=r"svm\.skops was altered"):
+        read_bundle(file.parent)
+
+
+def test_a_machine_of_types_nobody_reviewed_is_refused_by_name(
+    write: Write, tmp_path: Path
+) -> None:
+    forged = tmp_path / "forged"
+    forged.write_bytes(dumps({"model": LookupError}))
+    opened = read_bundle(write(**several(), extras={"svm.skops": forged})[1])
+    with pytest.raises(BundleError, match=r"svm\.skops cannot be read"):
+        _ = opened.heads
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"recipes": {}}, "a recipe for every method"),
+        ({"heads": {}}, "heads that every recipe can name"),
+        (
+            {
+                "heads": {
+                    "svm": HeadRef(kind="svm", file="svm.skops", halves=("text",), supervised=True)
+                }
+            },
+            "supervised text model",
+        ),
+        (
+            {"heads": {"svm": HeadRef(kind="svm", file="gone.skops", halves=("image",))}},
+            "a file for every head",
+        ),
+    ],
+)
+def test_methods_that_name_what_is_not_there_are_never_written(
+    write: Write, machine: Path, change: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(BundleError, match=reason):
+        write(**several(**change), extras={"svm.skops": machine})
