@@ -41,7 +41,7 @@ class ShardResult(Frozen):
     unusable: int = 0
 
 
-@task("images.embed")
+@task("images.embed", ignore_result=True)
 @never_failing
 def embed(run_id: int, generation: int, influencer_id: int, first: int, last: int) -> str:
     """Embed the photos of an account's posts with ids from ``first`` to ``last``.

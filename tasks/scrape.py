@@ -24,7 +24,7 @@ SHARD_DEADLINE_S = 600.0
 _opening = threading.Lock()
 
 
-@task("scrape.photos")
+@task("scrape.photos", ignore_result=True)
 @never_failing
 def photos(run_id: int, generation: int, influencer_id: int, first: int, last: int) -> str:
     """Fetch the photos still missing of an account's posts with ids from ``first`` to ``last``.
