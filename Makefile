@@ -8,7 +8,7 @@ LOCK   := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
           --no-emit-index-url --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format bench lock clean
+.PHONY: help install demo test chaos lint format bench lock clean
 
 help: ## list what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,6 +32,9 @@ demo: $(READY) ## draw samples, train, classify every account, show the verdicts
 test: $(READY) ## run all tests (those that need a server that isn't there say so)
 	$(BIN)/pytest
 
+chaos: $(READY) ## kill workers, broker and databases during bulk runs, fifty times (up to an hour)
+	$(BIN)/pytest -s -m chaos tests/chaos
+
 lint: $(READY) ## check style, types and the arrows between rooms
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -49,6 +52,7 @@ bench: $(READY) ## measure: make bench NAME=endtoend
 lock: $(READY) ## pin the newest dependencies that fit pyproject.toml
 	$(LOCK) --upgrade pyproject.toml -o requirements/runtime.txt
 	$(LOCK) --upgrade pyproject.toml --group dev -o requirements/dev.txt
+	$(LOCK) requirements/slim.in -c requirements/runtime.txt -o requirements/slim.txt
 
 clean: ## remove the environment and the demo's data
 	rm -rf $(VENV) demo-data

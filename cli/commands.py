@@ -28,6 +28,7 @@ app = typer.Typer(
 )
 app.command()(demo.demo)
 app.command()(doctor.doctor)
+app.command()(serve.migrate)
 app.command()(serve.up)
 app.command()(serve.worker)
 app.command()(serve.flower)

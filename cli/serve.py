@@ -1,4 +1,4 @@
-"""afin up, afin worker and afin flower."""
+"""afin migrate, afin up, afin worker and afin flower."""
 
 import os
 from collections.abc import Iterator
@@ -11,12 +11,13 @@ import typer
 
 from cli.output import JsonFlag, note, print_json
 from schemas.settings import Settings, load_settings
+from storage.tables import SCHEMA_VERSION
 from tasks.context import context
 from workers.broker import EmbeddedBroker
 from workers.flower import check_flower, flower_url, run_flower
 from workers.kinds import KINDS, run_worker
 from workers.processes import free_port
-from workers.supervisor import Supervisor, standard_specs
+from workers.supervisor import RestartPolicy, Supervisor, standard_specs
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,14 @@ class House:
     supervisor: Supervisor
     flower_url: str
     environment: dict[str, str]
+
+
+def migrate(as_json: JsonFlag = False) -> None:
+    """Bring the database to the newest schema; every other command does so too, if need be."""
+    database = context().database
+    if as_json:
+        print_json({"database": database.location, "schema": SCHEMA_VERSION})
+    note(f"{database.location} has schema {SCHEMA_VERSION}.")
 
 
 def up(as_json: JsonFlag = False) -> None:
@@ -67,7 +76,12 @@ def flower(as_json: JsonFlag = False) -> None:
 
 
 @contextmanager
-def open_house(settings: Settings, *, environment: dict[str, str] | None = None) -> Iterator[House]:
+def open_house(
+    settings: Settings,
+    *,
+    environment: dict[str, str] | None = None,
+    policy: RestartPolicy | None = None,
+) -> Iterator[House]:
     """Run broker, workers and Flower until the block ends.
 
     Raises:
@@ -92,7 +106,9 @@ def open_house(settings: Settings, *, environment: dict[str, str] | None = None)
         url = flower_url(settings, port)
         record.write_text(url + "\n", "utf-8")
         stack.callback(_forget, record)
-        supervisor = Supervisor(specs, logs=data_dir / "logs", broker=broker, say=note)
+        supervisor = Supervisor(
+            specs, logs=data_dir / "logs", broker=broker, policy=policy, say=note
+        )
         stack.enter_context(supervisor)
         yield House(supervisor=supervisor, flower_url=url, environment=shared)
 

@@ -88,6 +88,10 @@ class DatabaseError(AfinError):
     """The database cannot be reached, or holds a schema newer than this version."""
 
 
+class LostDatabaseError(DatabaseError):
+    """The database does not answer now; once it does again, work goes on."""
+
+
 class BlobError(AfinError):
     """The blob store cannot be reached or used."""
 

@@ -21,6 +21,9 @@ class Settings(BaseSettings):
     broker_url: SecretStr | None = Field(None, description="unset: the embedded Valkey")
     result_url: SecretStr | None = Field(None, description="unset: the broker, if it is a Redis")
     blob_url: str | None = Field(None, description="any fsspec URL; unset: data_dir/blobs")
+    tls_ca_file: Path | None = Field(
+        None, description="who signs for rediss:// and amqps://; unset: whom the system trusts"
+    )
 
     # Models
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, …")
@@ -94,6 +97,11 @@ class Settings(BaseSettings):
     member_timeout_s: float = Field(
         60.0, gt=0, description="a run in which nothing moves this long sends its accounts again"
     )
+    visibility_timeout_s: float = Field(
+        900.0,
+        gt=0,
+        description="Redis hands out again what is unacknowledged this long: 5 x the longest shard",
+    )
     max_attempts: int = Field(5, ge=1, description="times an account is sent out before it is dead")
     train_lease_s: float = Field(
         60.0, gt=0, description="a training whose worker is silent this long is restarted"
@@ -116,6 +124,9 @@ class Settings(BaseSettings):
         None, description="user:password; needed to listen on anything but loopback"
     )
     flower_address: str = Field("127.0.0.1", description="address Flower listens on")
+    health_file: Path | None = Field(
+        None, description="a worker renews this file while it hears from the broker"
+    )
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
 
     @property

@@ -17,6 +17,9 @@ PATIENCE = 10
 HASTE = 6
 """How much sooner a member is tried again whose attempt is known to have failed."""
 
+CLOCK_SKEW = timedelta(seconds=60)
+"""How far the clocks of machines that share a database may differ."""
+
 
 def create_run(
     connection: Connection, kind: RunKind, *, params: dict[str, Any], bundle_id: str | None = None
@@ -157,6 +160,22 @@ def count_members(connection: Connection, run_id: int) -> dict[MemberState, int]
     return {state: found.get(state, 0) for state in MemberState}
 
 
+def count_in_flight(connection: Connection, run_id: int) -> int:
+    """Return how many members are in flight: never more than the window, however long the run."""
+    query = select(func.count()).where(
+        run_members.c.run_id == run_id, run_members.c.state == MemberState.IN_FLIGHT
+    )
+    return connection.scalars(query).one()
+
+
+def has_pending(connection: Connection, run_id: int) -> bool:
+    """Whether members still wait to be sent out."""
+    query = select(run_members.c.influencer_id).where(
+        run_members.c.run_id == run_id, run_members.c.state == MemberState.PENDING
+    )
+    return connection.execute(query.limit(1)).first() is not None
+
+
 def read_progress(connection: Connection, run_id: int) -> Progress:
     """Return how far a run over accounts is."""
     run = read_run(connection, run_id)
@@ -174,11 +193,7 @@ def read_progress(connection: Connection, run_id: int) -> Progress:
 
 def claim_members(connection: Connection, run_id: int, *, window: int) -> list[int]:
     """Put as many members in flight as the window has room for; return their accounts."""
-    in_flight = connection.scalars(
-        select(func.count()).where(
-            run_members.c.run_id == run_id, run_members.c.state == MemberState.IN_FLIGHT
-        )
-    ).one()
+    in_flight = count_in_flight(connection, run_id)
     if in_flight >= window:
         return []
     query = (
@@ -244,8 +259,19 @@ def recall_overdue(
 
     Returns how many were put back and how many were given up.
     """
+    _mend_clock(connection, run_id)
+    oldest = connection.scalar(
+        select(func.min(run_members.c.touched_at)).where(
+            run_members.c.run_id == run_id, run_members.c.state == MemberState.IN_FLIGHT
+        )
+    )
+    # Most of the time: spares reading a whole run every few seconds.
+    if oldest is None or oldest > _now() - timedelta(seconds=timeout_s / HASTE):
+        return 0, 0
     newest = connection.scalar(
-        select(func.max(run_members.c.touched_at)).where(run_members.c.run_id == run_id)
+        select(func.max(run_members.c.touched_at)).where(
+            run_members.c.run_id == run_id, run_members.c.touched_at <= _now() + CLOCK_SKEW
+        )
     )
     if newest is None:
         return 0, 0
@@ -275,6 +301,23 @@ def recall_overdue(
         update(run_members).where(*overdue).values(state=MemberState.PENDING, touched_at=_now())
     ).rowcount
     return again, dead
+
+
+def _mend_clock(connection: Connection, run_id: int) -> None:
+    """Bring members heard of in the future to this moment: the clock was moved back since.
+
+    Else they would be waited for until the clock is there again.
+    """
+    columns = run_members.c
+    connection.execute(
+        update(run_members)
+        .where(
+            columns.run_id == run_id,
+            columns.state == MemberState.IN_FLIGHT,
+            columns.touched_at > _now() + CLOCK_SKEW,
+        )
+        .values(touched_at=_now())
+    )
 
 
 def members_in_flight(connection: Connection, run_id: int, *, first: int, last: int) -> list[int]:

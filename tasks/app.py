@@ -1,8 +1,10 @@
 """The Celery application: its queues, routes and limits."""
 
+import ssl
 import threading
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
+from urllib.parse import urlsplit
 
 from celery import Celery
 from kombu import Exchange, Queue, pools
@@ -10,6 +12,7 @@ from kombu import Exchange, Queue, pools
 from schemas.errors import BrokerError
 from schemas.settings import Settings, load_settings
 from tasks.addresses import read_broker_url
+from tasks.clock import SteadySchedule
 
 EVENT_SUFFIX = ".event"
 """Queues with this ending hold work for new accounts and are served before bulk work."""
@@ -43,9 +46,6 @@ ROUTES = {
     "train.fuse": "cpu",
     "train.bundle": "cpu",
 }
-
-VISIBILITY_TIMEOUT_S = 900
-"""Redis hands a message out again after this long unacknowledged: 5 x the longest shard."""
 
 RESULT_EXPIRES_S = 24 * 3600
 CHORD_EXPIRES_S = 7 * 24 * 3600
@@ -89,15 +89,52 @@ def require_broker(settings: Settings) -> str:
     return url
 
 
+def serves_in_order(settings: Settings) -> bool:
+    """Whether the broker hands out one queue before another; RabbitMQ knows no such order."""
+    named = settings.broker_url
+    return named is None or not _is_rabbitmq(named.get_secret_value())
+
+
+def _is_rabbitmq(url: str | None) -> bool:
+    return url is not None and url.partition(":")[0] in {"amqp", "amqps", "pyamqp"}
+
+
+def _queues(*, quorum: bool) -> list[Queue]:
+    """All queues; on RabbitMQ replicated ones, which outlive the loss of a node."""
+    # Only topic exchanges can carry messages that RabbitMQ itself holds back for a while.
+    exchange = Exchange("afin", type="topic" if quorum else "direct")
+    arguments = {"x-queue-type": "quorum"} if quorum else None
+    return [
+        Queue(name, exchange, routing_key=name, queue_arguments=arguments)
+        for names in QUEUES.values()
+        for name in names
+    ]
+
+
+def _transport_security(url: str | None, settings: Settings, *, prefix: str) -> dict[str, Any]:
+    """What an address with TLS asks for: a certificate that we can check; nothing for others."""
+    if url is None or url.partition(":")[0] not in {"rediss", "amqps"}:
+        return {}
+    ca_file = settings.tls_ca_file or ssl.get_default_verify_paths().cafile
+    checks: dict[str, Any] = {f"{prefix}cert_reqs": ssl.CERT_REQUIRED}
+    if ca_file is not None:
+        checks[f"{prefix}ca_certs"] = str(ca_file)
+    if url.startswith("amqps"):
+        checks["server_hostname"] = urlsplit(url).hostname
+    return checks
+
+
 def configure(app: Celery, settings: Settings) -> None:
     """Give the application the addresses and limits that the settings ask for."""
     transport: dict[str, Any] = {}
     broker = broker_url(settings)
+    results = result_url(settings)
+    quorum = _is_rabbitmq(broker)
     if broker is None or broker.startswith("redis"):
         transport = {
-            "visibility_timeout": VISIBILITY_TIMEOUT_S,
+            "visibility_timeout": settings.visibility_timeout_s,
             # Lost messages are looked for this often (s) and this rarely (loops).
-            "unacked_restore_interval": 10,
+            "unacked_restore_interval": min(10.0, settings.visibility_timeout_s / 2),
             "unacked_restore_throttle": 1,
             # Serve the first queue named until it is empty: events before bulk work.
             "queue_order_strategy": "priority",
@@ -107,15 +144,18 @@ def configure(app: Celery, settings: Settings) -> None:
     app.conf.update(
         # Without a broker commands refuse to send before they get here.
         broker_url=broker or "redis://127.0.0.1:1/0",
-        result_backend=result_url(settings) or "redis://127.0.0.1:1/0",
+        result_backend=results or "redis://127.0.0.1:1/0",
         broker_transport_options=transport,
         broker_connection_retry_on_startup=True,
-        task_queues=[
-            Queue(name, Exchange("afin", type="direct"), routing_key=name)
-            for names in QUEUES.values()
-            for name in names
-        ],
+        # A server that went away is waited for as long as it takes.
+        broker_connection_max_retries=None,
+        broker_use_ssl=_transport_security(broker, settings, prefix="" if quorum else "ssl_"),
+        redis_backend_use_ssl=_transport_security(results, settings, prefix="ssl_"),
+        task_queues=_queues(quorum=quorum),
+        # Quorum queues know no limit on what a whole channel may hold back.
+        worker_detect_quorum_queues=True,
         task_default_exchange="afin",
+        task_default_exchange_type="topic" if quorum else "direct",
         task_default_queue="control",
         task_default_routing_key="control",
         task_create_missing_queues=False,
@@ -124,7 +164,6 @@ def configure(app: Celery, settings: Settings) -> None:
         },
         task_acks_late=True,
         task_reject_on_worker_lost=True,
-        task_track_started=True,
         worker_send_task_events=True,
         worker_prefetch_multiplier=1,
         worker_hijack_root_logger=True,
@@ -140,7 +179,7 @@ def configure(app: Celery, settings: Settings) -> None:
         beat_schedule={
             "sweep": {
                 "task": "runs.sweep",
-                "schedule": settings.sweep_s,
+                "schedule": SteadySchedule(settings.sweep_s),
                 # A sweep nobody had time for is not owed: the next one does it all.
                 "options": {"expires": max(settings.sweep_s, 1.0)},
             }
@@ -160,6 +199,7 @@ def configure(app: Celery, settings: Settings) -> None:
 
 
 app = Celery("afin")
+app.loader.override_backends = dict.fromkeys(("redis", "rediss"), "tasks.results:CountingBackend")
 configure(app, load_settings())
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import ParamSpec
 
-from schemas.errors import AfinError
+from schemas.errors import AfinError, LostDatabaseError
 from storage.runs import note_problem
 from tasks.context import Context
 
@@ -32,6 +32,20 @@ def never_failing(task: Callable[Params, str]) -> Callable[Params, str]:
         except Exception as error:
             log.exception("%s%s failed", task.__name__, args)
             return f"failed: {type(error).__name__}"
+
+    return run
+
+
+def waiting_for_database(task: Callable[Params, str]) -> Callable[Params, str]:
+    """Turn a database that does not answer into a status: the sweeper asks again in seconds."""
+
+    @functools.wraps(task)
+    def run(*args: Params.args, **kwargs: Params.kwargs) -> str:
+        try:
+            return task(*args, **kwargs)
+        except LostDatabaseError as error:
+            log.warning("%s waits: %s", task.__name__, error)
+            return "no database"
 
     return run
 

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import nullcontext
 from typing import Any
 
@@ -44,7 +44,7 @@ class ShardResult(Frozen):
     unusable: int = 0
 
 
-@task("images.embed")
+@task("images.embed", ignore_result=True)
 @never_failing
 def embed(run_id: int, generation: int, influencer_id: int, first: int, last: int) -> str:
     """Embed the photos of an account's posts with ids from ``first`` to ``last``.
@@ -139,7 +139,7 @@ def embed_photos(
     try:
         pending = _submit(resources, embedder, missing, results, beat)
         for sha256, future in pending.items():
-            results[sha256] = _gather(future, deadline)
+            results[sha256] = _gather(future, deadline, beat)
     finally:
         _keep(resources, backbone.ref.hash, results)
     unusable = sum(isinstance(result, Unusable) for result in results.values())
@@ -179,9 +179,14 @@ def _submit(
     return pending
 
 
-def _gather(future: Future[NDArray[np.float32]], deadline: float) -> NDArray[np.float32] | Unusable:
+def _gather(
+    future: Future[NDArray[np.float32]], deadline: float, beat: Callable[[], None]
+) -> NDArray[np.float32] | Unusable:
+    """Wait for a vector; a slow device is no reason to seem lost and be given the work twice."""
+    while wait([future], timeout=HEARTBEAT_S).not_done and time.monotonic() < deadline:
+        beat()
     try:
-        return future.result(timeout=max(deadline - time.monotonic(), 0.0))
+        return future.result(timeout=0)
     except TimeoutError:
         raise
     except PhotoError as error:

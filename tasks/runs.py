@@ -12,6 +12,7 @@ from schemas.settings import Settings
 from storage.accounts import PostRow, account_posts
 from storage.runs import (
     claim_members,
+    count_in_flight,
     count_members,
     dead_members,
     end_run,
@@ -22,6 +23,7 @@ from storage.runs import (
 )
 from storage.vectors import known_image_vectors
 from tasks.app import EVENT_SUFFIX, app, task
+from tasks.chords import waiting_for_database
 from tasks.context import Context, context
 from tasks.crawl import feed_crawl, sweep_crawl
 from tasks.texts import read_known_captions
@@ -31,7 +33,9 @@ from tasks.verdicts import needs_work
 log = logging.getLogger(__name__)
 
 
-@task("runs.feed")
+# Nobody reads what these return but Flower, which hears of it by events.
+@task("runs.feed", ignore_result=True)
+@waiting_for_database
 def feed(run_id: int) -> str:
     """Send out as many accounts of a run as its window has room for; end the run when all are done.
 
@@ -53,7 +57,8 @@ def feed(run_id: int) -> str:
     return f"sent={len(claimed)}"
 
 
-@task("runs.resend")
+@task("runs.resend", ignore_result=True)
+@waiting_for_database
 def resend(run_id: int, generation: int, influencer_id: int) -> str:
     """Send an account on its way once its photos were fetched: the body of a fetching chord."""
     resources = context()
@@ -66,7 +71,8 @@ def resend(run_id: int, generation: int, influencer_id: int) -> str:
 
 
 # Without events: it would fill Flower with nothing but itself.
-@task("runs.sweep", send_events=False)
+@task("runs.sweep", send_events=False, ignore_result=True)
+@waiting_for_database
 def sweep() -> str:
     """Find what got lost on its way and send it again; give up what was tried too often."""
     resources = context()
@@ -176,9 +182,11 @@ def _shards(settings: Settings, posts: Sequence[PostRow]) -> list[tuple[int, int
 
 
 def _end_if_done(connection: Connection, run: Run) -> str:
+    if flying := count_in_flight(connection, run.id):
+        return f"in flight={flying}"
     counts = count_members(connection, run.id)
-    if counts[MemberState.PENDING] or counts[MemberState.IN_FLIGHT]:
-        return f"in flight={counts[MemberState.IN_FLIGHT]}"
+    if counts[MemberState.PENDING]:
+        return "more"
     dead = dead_members(connection, run.id)
     if not dead or counts[MemberState.DONE]:
         end_run(connection, run.id, RunState.DONE)

@@ -19,7 +19,7 @@ SHARD_DEADLINE_S = 600.0
 """Longest time one shard may take; threads know no time limit of Celery's."""
 
 
-@task("scrape.photos")
+@task("scrape.photos", ignore_result=True)
 @never_failing
 def photos(run_id: int, generation: int, influencer_id: int, first: int, last: int) -> str:
     """Fetch the photos still missing of an account's posts with ids from ``first`` to ``last``.

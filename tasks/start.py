@@ -19,7 +19,7 @@ from storage.runs import add_every_account, add_members, create_run
 from storage.stages import add_stages
 from storage.tagged import newest_tagged
 from storage.training import count_examples, newest_example
-from tasks.app import QUEUES, app, require_broker
+from tasks.app import EVENT_SUFFIX, QUEUES, app, require_broker, serves_in_order
 from tasks.context import Context
 from tasks.fusing import TARGET_PRECISION
 from tasks.train import stages_for
@@ -64,9 +64,12 @@ def require_workers(
     while missing := sorted(set(kinds) - answering_kinds()):
         if time.monotonic() > deadline:
             listed = ", ".join(missing)
+            beside = f"{missing[0]}{EVENT_SUFFIX}"
+            alone = serves_in_order(resources.settings) or beside not in QUEUES[missing[0]]
+            both = "" if alone else f" and 'afin worker {beside}'"
             raise WorkersError(
                 f"No worker answers for: {listed}. Start 'afin up', or 'afin worker "
-                f"{missing[0]}' on a machine that shares this broker and database."
+                f"{missing[0]}'{both} on a machine that shares this broker and database."
             )
 
 

@@ -13,7 +13,7 @@ from tasks.chords import never_failing, noting_problems
 from tasks.context import Context, context
 
 
-@task("texts.embed")
+@task("texts.embed", ignore_result=True)
 @never_failing
 def embed(run_id: int, generation: int, influencer_id: int) -> str:
     """Embed the captions of an account's posts with the text model of the run's bundle.

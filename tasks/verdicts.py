@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from pipelines.bundle import Bundle
 from pipelines.verdict import PostVectors
-from schemas.runs import MemberState
 from schemas.verdicts import PostOutcome, Verdict
 from storage.accounts import PostRow, account_posts, existing_accounts
 from storage.runs import (
-    count_members,
+    count_in_flight,
     finish_members,
+    has_pending,
     is_current,
     members_in_flight,
     read_run,
@@ -40,7 +40,7 @@ class Evidence:
     complete: frozenset[int]
 
 
-@task("verdicts.conclude")
+@task("verdicts.conclude", ignore_result=True)
 @never_failing
 def conclude(run_id: int, generation: int, influencer_id: int) -> str:
     """Conclude one account from its stored vectors; ignores what the header tasks returned.
@@ -52,7 +52,7 @@ def conclude(run_id: int, generation: int, influencer_id: int) -> str:
         return _conclude(resources, run_id, generation, [influencer_id])
 
 
-@task("verdicts.conclude_group")
+@task("verdicts.conclude_group", ignore_result=True)
 @never_failing
 def conclude_group(run_id: int, generation: int, first: int, last: int) -> str:
     """Conclude every account in flight with an id from ``first`` to ``last`` that lacks nothing."""
@@ -89,8 +89,8 @@ def _conclude(
             concluded={key: verdicts for key, (_outcomes, verdicts) in results.items()},
         )
         finish_members(connection, run_id, list(results))
-        counts = count_members(connection, run_id)
-    _wake_feeder(resources, run_id, counts)
+        flying, waiting = count_in_flight(connection, run_id), has_pending(connection, run_id)
+    _wake_feeder(resources, run_id, flying, waiting=waiting)
     missing = len(influencer_ids) - len(results)
     return f"concluded={len(results)}" + (f" incomplete={missing}" if missing else "")
 
@@ -185,9 +185,8 @@ def stack_vectors(bundle: Bundle, posts: Sequence[PostRow], evidence: Evidence) 
     )
 
 
-def _wake_feeder(resources: Context, run_id: int, counts: dict[MemberState, int]) -> None:
+def _wake_feeder(resources: Context, run_id: int, flying: int, *, waiting: bool) -> None:
     """Ask for more work once the window is half empty; the sweeper asks if this gets lost."""
-    flying, waiting = counts[MemberState.IN_FLIGHT], counts[MemberState.PENDING]
     if flying == 0 or (waiting and flying <= resources.settings.run_window // 2):
         try:
             app.send_task("runs.feed", (run_id,))

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -39,33 +39,58 @@ def find_binaries() -> Path | None:
     return next((path for path in candidates if (path / "pg_ctl").exists()), None)
 
 
+class Cluster:
+    """A PostgreSQL of our own, on a socket only, which tests may stop and start."""
+
+    def __init__(self, binaries: Path, folder: Path, *, owner: Mapping[str, str]) -> None:
+        self.url = f"postgresql://postgres@/postgres?host={folder}"
+        self._binaries, self._folder, self._owner = binaries, folder, owner
+
+    def create(self) -> None:
+        self._run("initdb", "-U", "postgres", "-A", "trust", "--no-sync")
+
+    def start(self) -> None:
+        where = f"-c listen_addresses='' -c unix_socket_directories='{self._folder}' -c fsync=off"
+        self._run("pg_ctl", "-w", "-l", f"{self._folder}/log", "-o", where, "start")
+
+    def stop(self) -> None:
+        """End it as a crash would: connections are cut, and the log is replayed at the start."""
+        self._run("pg_ctl", "-w", "-m", "immediate", "stop")
+
+    def _run(self, program: str, *arguments: str) -> None:
+        subprocess.run(  # type: ignore[call-overload]
+            [str(self._binaries / program), "-D", f"{self._folder}/data", *arguments],
+            check=True,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            cwd=self._folder,
+            timeout=TIMEOUT_S,
+            **self._owner,
+        )
+
+
 @contextlib.contextmanager
-def own_cluster(binaries: Path) -> Iterator[str]:
-    """A cluster that lives for one test session, on a socket only."""
+def running_cluster(binaries: Path) -> Iterator[Cluster]:
+    """A cluster that lives for a block."""
     # PostgreSQL refuses to run as root.
     owner = {"user": "nobody", "group": "nogroup"} if os.geteuid() == 0 else {}
     with tempfile.TemporaryDirectory(prefix="afin-pg-") as folder:
         if owner:
             shutil.chown(folder, "nobody", "nogroup")
-        data = f"{folder}/data"
-
-        def run(program: str, *arguments: str) -> None:
-            subprocess.run(  # type: ignore[call-overload]
-                [str(binaries / program), "-D", data, *arguments],
-                check=True,
-                capture_output=True,
-                cwd=folder,
-                timeout=TIMEOUT_S,
-                **owner,
-            )
-
-        run("initdb", "-U", "postgres", "-A", "trust", "--no-sync")
-        options = f"-c listen_addresses='' -c unix_socket_directories='{folder}' -c fsync=off"
-        run("pg_ctl", "-w", "-l", f"{folder}/log", "-o", options, "start")
+        cluster = Cluster(binaries, Path(folder), owner=owner)
+        cluster.create()
+        cluster.start()
         try:
-            yield f"postgresql://postgres@/postgres?host={folder}"
+            yield cluster
         finally:
-            run("pg_ctl", "-w", "-m", "immediate", "stop")
+            cluster.stop()
+
+
+@contextlib.contextmanager
+def own_cluster(binaries: Path) -> Iterator[str]:
+    """The address of a cluster that lives for one test session."""
+    with running_cluster(binaries) as cluster:
+        yield cluster.url
 
 
 @contextlib.contextmanager

@@ -1,13 +1,18 @@
 """The five kinds of worker: which queues each serves, how many tasks at once, and why."""
 
 import os
+import sys
 import threading
+import time
 from collections.abc import Callable
 
 from schemas.base import Frozen
-from schemas.errors import UsageError
+from schemas.errors import BlobError, LostDatabaseError, UsageError
 from schemas.settings import Settings
-from tasks.app import QUEUES
+from tasks.app import EVENT_SUFFIX, QUEUES, serves_in_order
+
+WAIT_S = 5.0
+"""How often a worker asks again for a database or a photo store that does not answer."""
 
 TRAIN_NICENESS = 10
 
@@ -54,29 +59,52 @@ KINDS: dict[str, Callable[[Settings], WorkerKind]] = {
     "control": _control,
 }
 
+RESERVED = tuple(
+    f"{kind}{EVENT_SUFFIX}" for kind in KINDS if f"{kind}{EVENT_SUFFIX}" in QUEUES[kind]
+)
+"""Workers that serve new accounts alone; their pool takes one task at a time."""
 
-def celery_arguments(kind: str, settings: Settings) -> list[str]:
-    """Return the command line of Celery's worker for one kind.
+
+def worker_names(settings: Settings) -> tuple[str, ...]:
+    """The workers that make a whole: where the broker knows no order, reserved ones besides."""
+    return tuple(KINDS) if serves_in_order(settings) else (*KINDS, *RESERVED)
+
+
+def served_queues(name: str, settings: Settings) -> tuple[str, ...]:
+    """The queues of one worker, in the order it serves them.
+
+    RabbitMQ would fill a worker with bulk work and let new accounts wait behind it, so there the
+    reserved workers have the queues of new accounts to themselves.
+    """
+    if name in RESERVED:
+        return (name,)
+    if serves_in_order(settings):
+        return QUEUES[name]
+    return tuple(queue for queue in QUEUES[name] if queue not in RESERVED)
+
+
+def celery_arguments(name: str, settings: Settings) -> list[str]:
+    """Return the command line of Celery's worker for one kind, or a reserved one.
 
     Raises:
         UsageError: there is no such kind.
     """
-    if kind not in KINDS:
-        raise UsageError(f"No kind of worker {kind!r}: use one of {', '.join(KINDS)}.")
-    worker = KINDS[kind](settings)
-    arguments = [
+    if name not in (*KINDS, *RESERVED):
+        known = ", ".join((*KINDS, *RESERVED))
+        raise UsageError(f"No kind of worker {name!r}: use one of {known}.")
+    worker = KINDS[name.removesuffix(EVENT_SUFFIX)](settings)
+    if name in RESERVED:
+        worker = worker.model_copy(update={"concurrency": 1})
+    return [
         "worker",
-        f"--hostname={kind}-{os.getpid()}@%h",
-        f"--queues={','.join(QUEUES[kind])}",
+        f"--hostname={name}-{os.getpid()}@%h",
+        f"--queues={','.join(served_queues(name, settings))}",
         f"--pool={worker.pool}",
         f"--concurrency={worker.concurrency}",
         f"--loglevel={settings.log_level}",
         "--without-gossip",
         "--without-mingle",
     ]
-    if worker.beat:
-        arguments.append("--beat")
-    return arguments
 
 
 def run_worker(kind: str, settings: Settings, *, on_ready: Callable[[], None] | None = None) -> int:
@@ -84,35 +112,64 @@ def run_worker(kind: str, settings: Settings, *, on_ready: Callable[[], None] | 
 
     With ``on_ready``, which is called once it does, the worker prints nothing on stdout itself.
 
+    A database or photo store that does not answer is waited for.
+
     Raises:
-        BrokerError, DatabaseError: what the worker needs cannot be reached.
+        UsageError: there is no such kind.
+        BrokerError: no broker is named and the embedded one does not run.
+        DatabaseError, BlobError: an address cannot be used at all.
     """
     arguments = celery_arguments(kind, settings)
-    if kind == "cpu":
+    if kind.removesuffix(EVENT_SUFFIX) == "cpu":
         # One thread a process: there are as many processes as cores. Set before numpy is loaded.
         os.environ.setdefault("OMP_NUM_THREADS", "1")
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if kind == "train":
         # On a machine without GPU the workers that new accounts wait for get the cores first.
         os.nice(TRAIN_NICENESS)
-    from celery.signals import worker_ready
+    from celery.signals import heartbeat_sent, worker_ready
 
     from tasks.app import app, require_broker
     from tasks.context import context
+    from workers.beat import Beat
 
     require_broker(settings)
+    if kind in KINDS and KINDS[kind](settings).beat:
+        worker_ready.connect(lambda **_signal: Beat(app).start(), weak=False)
     # Migrates once here, before processes are forked, and reports a wrong address at once.
     resources = context()
-    resources.database.close()
-    resources.blobs.check()
-    if kind == "gpu":
+    wait_for(lambda: resources.database.close())  # noqa: PLW0108 - opening it is what may fail
+    wait_for(resources.blobs.check)
+    if kind.removesuffix(EVENT_SUFFIX) == "gpu":
         worker_ready.connect(_warm_up, weak=False)
+    if settings.health_file is not None:
+        heartbeat_sent.connect(lambda **_signal: settings.health_file.touch(), weak=False)
     quiet = []
     if on_ready is not None:
         worker_ready.connect(lambda **_signal: on_ready(), weak=False)
         quiet = ["--quiet"]
     app.worker_main([*quiet, *arguments])
     return 0
+
+
+def wait_for(
+    reach: Callable[[], object],
+    *,
+    pause_s: float = WAIT_S,
+    say: Callable[[str], object] = sys.stderr.write,
+) -> None:
+    """Try until a server that a worker needs answers, and say so each time that it does not.
+
+    A worker that ended instead would be given up by who started it, and be missing afterwards.
+    """
+    while True:
+        try:
+            reach()
+        except (LostDatabaseError, BlobError) as error:
+            say(f"{error} Trying again in {pause_s:g} s.\n")
+            time.sleep(pause_s)
+        else:
+            return
 
 
 def _warm_up(**_signal: object) -> None:

@@ -16,9 +16,8 @@ from schemas.base import Frozen
 from schemas.errors import AfinError, WorkersError
 from schemas.settings import Settings
 from workers.broker import EmbeddedBroker
+from workers.kinds import worker_names
 from workers.processes import Child, ChildSpec, describe_exit, stop_all
-
-WORKERS = ("scrape", "gpu", "train", "cpu", "control")
 
 # A worker ends once its tasks have; what it was at is done again, so waiting long gains little.
 WORKER_GRACE_S = 10.0
@@ -270,10 +269,10 @@ def standard_specs(
         ChildSpec(
             name=name,
             argv=(python, "-m", "workers", name),
-            env=single if name == "cpu" else shared,
+            env=single if name.startswith("cpu") else shared,
             grace_s=WORKER_GRACE_S,
         )
-        for name in WORKERS
+        for name in worker_names(settings)
     ]
     port = {} if flower_port is None else {"AFIN_FLOWER_PORT": str(flower_port)}
     flower = (python, "-m", "workers", "flower")

@@ -1,53 +1,27 @@
 """The main job over a real broker and real workers, undisturbed and disturbed."""
 
-import os
-import signal
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
 from redis import Redis
-from sqlalchemy import delete, func, select
+from sqlalchemy import func, select
 
-from schemas.runs import MemberState
-from schemas.verdicts import Verdict
 from storage.accounts import account_posts, list_accounts
 from storage.bundles import find_bundle
-from storage.runs import count_members
-from storage.tables import image_vectors, post_photos, verdicts
+from storage.tables import image_vectors, post_photos
 from tasks.app import require_broker
 from tasks.start import start_classification
 from tasks.verdicts import gather_evidence, judge_accounts
-from tests.integration.conftest import House, until
+from tests.houses import House, Verdicts
 
 pytestmark = pytest.mark.timeout(600)
-
-Verdicts = dict[str, tuple[Verdict, ...]]
 
 
 @pytest.fixture(scope="session")
 def undisturbed(house: House) -> Verdicts:
     """The verdicts of a first run that nothing disturbs."""
     return house.wait(house.reclassify())
-
-
-def forget_vectors(house: House) -> None:
-    """Make the next run compute everything anew."""
-    with house.resources.database.write() as connection:
-        connection.execute(delete(image_vectors))
-
-
-def in_flight(house: House, run_id: int) -> bool:
-    with house.resources.database.read() as connection:
-        return count_members(connection, run_id)[MemberState.IN_FLIGHT] > 0
-
-
-def check_once_each(house: House, run_id: int, expected: Verdicts) -> None:
-    """Every account has one verdict of the run, equal to the undisturbed one."""
-    assert house.wait(run_id) == expected
-    with house.resources.database.read() as connection:
-        query = select(func.count()).where(verdicts.c.run_id == run_id)
-        assert connection.scalars(query).one() == len(expected)
 
 
 def test_every_account_gets_a_verdict(house: House, undisturbed: Verdicts) -> None:
@@ -92,7 +66,7 @@ def test_a_second_run_embeds_nothing_and_says_the_same(house: House, undisturbed
             return connection.scalars(select(func.count()).select_from(image_vectors)).one()
 
     before = count()
-    check_once_each(house, house.reclassify(), undisturbed)
+    house.check_once_each(house.reclassify(), undisturbed)
     assert count() == before
 
 
@@ -109,20 +83,16 @@ def test_the_first_bundle_is_the_active_one(house: House) -> None:
 
 @pytest.mark.parametrize("worker", ["gpu", "cpu", "control"])
 def test_a_killed_worker_costs_no_verdict(house: House, undisturbed: Verdicts, worker: str) -> None:
-    forget_vectors(house)
-    run_id = house.reclassify()
-    until(lambda: in_flight(house, run_id))
-    os.kill(house.pid(worker), signal.SIGKILL)
-    check_once_each(house, run_id, undisturbed)
+    run_id = house.start_anew()
+    house.kill(worker)
+    house.check_once_each(run_id, undisturbed)
 
 
 def test_an_emptied_broker_costs_no_verdict(house: House, undisturbed: Verdicts) -> None:
-    forget_vectors(house)
-    run_id = house.reclassify()
-    until(lambda: in_flight(house, run_id))
+    run_id = house.start_anew()
     with Redis.from_url(require_broker(house.resources.settings)) as broker:
         broker.flushall()
-    check_once_each(house, run_id, undisturbed)
+    house.check_once_each(run_id, undisturbed)
 
 
 def test_flower_answers_and_refuses_to_act(house: House) -> None:

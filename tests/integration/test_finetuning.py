@@ -11,7 +11,7 @@ from storage.bundles import find_bundle
 from storage.runs import read_run
 from storage.stages import DONE, Stage, read_stages
 from tasks.start import TrainingOptions, start_training
-from tests.integration.conftest import CATEGORIES, House, until
+from tests.houses import CATEGORIES, House, until
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, select, update
 
 from schemas.errors import NotFoundError
 from schemas.runs import MemberState, RunKind, RunState
@@ -107,6 +107,17 @@ def test_a_silent_member_waits_its_turn_while_others_move(database: Database) ->
         assert recall(connection, run_id) == (0, 0)
         age(connection, run_id, members[0], TIMEOUT_S * (PATIENCE + 1))
         assert recall(connection, run_id) == (1, 0)
+
+
+def test_the_sweeper_brings_a_moved_clock_to_this_moment(database: Database) -> None:
+    with database.write() as connection:
+        run_id, members = start_run(connection, "a")
+        claim_members(connection, run_id, window=1)
+        age(connection, run_id, members[0], -3600)
+        recall(connection, run_id)
+        touched = connection.scalar(select(run_members.c.touched_at))
+    assert touched is not None
+    assert touched <= datetime.now(UTC)
 
 
 def test_an_attempt_known_to_have_failed_is_repeated_soon(database: Database) -> None:

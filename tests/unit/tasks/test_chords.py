@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from schemas.errors import BlobError
+from schemas.errors import BlobError, LostDatabaseError
 from storage.tables import run_members
-from tasks.chords import never_failing, noting_problems
+from tasks.chords import never_failing, noting_problems, waiting_for_database
 from tasks.context import Context
 from tests.unit.storage.builders import new_post
 from tests.unit.tasks.builders import add_account, publish_toy_bundle, start_run
@@ -69,3 +69,11 @@ def test_a_problem_is_noted_on_the_member_it_hurt(resources: Context, tmp_path: 
             connection.execute(select(run_members.c.influencer_id, run_members.c.problem)).all()
         )
     assert found == {hurt: "The blob store is down.", other: None}
+
+
+def test_a_database_that_is_away_is_a_status_for_the_sweeper() -> None:
+    @waiting_for_database
+    def ask() -> str:
+        raise LostDatabaseError("The database cannot be reached.")
+
+    assert ask() == "no database"

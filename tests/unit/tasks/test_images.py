@@ -1,6 +1,8 @@
 """A shard of photos becomes vectors; a bad photo among them hurts no other."""
 
+import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from pipelines.vision.decode import PhotoTransform
 from schemas.bundles import BackboneRef
 from storage.photos import PhotoRow, add_photos
 from storage.vectors import Unusable, read_image_vectors
+from tasks import images
 from tasks.context import Context, Embedder
 from tasks.images import ShardResult, embed_photos
 from tests.unit.pipelines.vision import drawing
@@ -129,3 +132,20 @@ def test_a_photo_that_the_model_cannot_take_hurts_no_other(resources: Context) -
         result = embed(resources, embedder, wanted)
     assert result == ShardResult(photos=5, embedded=4, unusable=1)
     assert stored(resources, wanted[:1]) == {wanted[0]: Unusable(problem="not-embedded")}
+
+
+def test_a_shard_says_so_while_it_waits_for_a_slow_device(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(images, "HEARTBEAT_S", 0.001)
+    future: Future[NDArray[np.float32]] = Future()
+    beats = []
+
+    def beat() -> None:
+        beats.append(1)
+        if len(beats) == 3:
+            future.set_result(np.ones(2, np.float32))
+
+    found = images._gather(future, time.monotonic() + 60, beat)
+    assert isinstance(found, np.ndarray)
+    assert len(beats) == 3

@@ -1,0 +1,1 @@
+"""What must not cost a verdict: crashes, losses, standstills and repetitions during bulk runs."""
