@@ -32,7 +32,9 @@ def _plausible(moment: datetime) -> datetime:
 
 Username = Annotated[
     str,
-    Field(pattern=r"^[A-Za-z0-9._]{0,29}[A-Za-z0-9_]$", description="1-30 letters, digits, . and _"),
+    Field(
+        pattern=r"^[A-Za-z0-9._]{0,29}[A-Za-z0-9_]$", description="1-30 letters, digits, dots, _"
+    ),
     AfterValidator(_lower),
 ]
 PhotoUrl = Annotated[str, Field(pattern=r"^https?://[^\x00-\x20\x7f]+$", max_length=2048)]

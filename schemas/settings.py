@@ -116,6 +116,14 @@ class Settings(BaseSettings):
         0, ge=0, le=600, description="only posts of so many months, and undated ones; 0: all"
     )
 
+    # New posts of known accounts
+    refresh_posts: int = Field(
+        100, ge=1, le=10_000, description="newest posts asked for of one account"
+    )
+    refresh_hours: float = Field(
+        0.0, ge=0, description="how often known accounts are asked for new posts; 0: by hand only"
+    )
+
     # Events and what is sent back
     event_secrets: SecretStr | None = Field(
         None, description="whsec_… by which events are signed; several, each perhaps SENDER=whsec_…"

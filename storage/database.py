@@ -96,8 +96,14 @@ def insert_or_update(
     key: Sequence[str],
     update: Sequence[str] = (),
 ) -> None:
-    """Insert rows; where ``key`` exists already, overwrite ``update`` (nothing, if empty)."""
+    """Insert rows; where ``key`` exists already, overwrite ``update`` (nothing, if empty).
+
+    Rows that the database does not number go in by the order of their keys: two transactions that
+    insert the same ones in different orders would wait for each other, until PostgreSQL ends one.
+    """
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    if table.autoincrement_column is None:
+        rows = sorted(rows, key=lambda row: tuple(row[name] for name in key))
     for start in range(0, len(rows), ROWS_PER_STATEMENT):
         part = list(rows[start : start + ROWS_PER_STATEMENT])
         statement = dialect.insert(table).values(part)

@@ -67,13 +67,16 @@ def add_every_account(connection: Connection, run_id: int) -> int:
     return sum(count_members(connection, run_id).values())
 
 
-def read_run(connection: Connection, run_id: int) -> Run:
-    """Return one run.
+def read_run(connection: Connection, run_id: int, *, lock: bool = False) -> Run:
+    """Return one run; with ``lock`` nobody ends or cancels it until the transaction ends.
 
     Raises:
         NotFoundError: there is no such run.
     """
-    row = connection.execute(select(runs).where(runs.c.id == run_id)).one_or_none()
+    query = select(runs).where(runs.c.id == run_id)
+    if lock:
+        query = query.with_for_update(read=True)
+    row = connection.execute(query).one_or_none()
     if row is None:
         raise NotFoundError(f"There is no run {run_id}: 'afin runs list' shows those there are.")
     return _run(row)
@@ -275,6 +278,18 @@ def recall_overdue(
         update(run_members).where(*overdue).values(state=MemberState.PENDING, touched_at=_now())
     ).rowcount
     return again, dead
+
+
+def read_member(
+    connection: Connection, run_id: int, influencer_id: int
+) -> tuple[MemberState, str | None] | None:
+    """Return how a member stands and what its last attempt met; None where there is none."""
+    row = connection.execute(
+        select(run_members.c.state, run_members.c.problem).where(
+            run_members.c.run_id == run_id, run_members.c.influencer_id == influencer_id
+        )
+    ).one_or_none()
+    return None if row is None else (MemberState(row.state), row.problem)
 
 
 def members_in_flight(connection: Connection, run_id: int, *, first: int, last: int) -> list[int]:

@@ -20,7 +20,7 @@ from storage.columns import Id, Instant, Json, metadata
 
 __all__ = ["SCHEMA_VERSION", "crawl_tables", "event_tables", "metadata"]
 
-SCHEMA_VERSION = "0003"
+SCHEMA_VERSION = "0004"
 """The newest migration; a test holds it to migrations/versions."""
 
 

@@ -19,7 +19,7 @@ from storage.runs import add_every_account, add_members, create_run
 from storage.stages import add_stages
 from storage.tagged import newest_tagged
 from storage.training import count_examples, newest_example
-from tasks.app import QUEUES, app, require_broker
+from tasks.app import EVENT_SUFFIX, QUEUES, app, require_broker
 from tasks.context import Context
 from tasks.fusing import TARGET_PRECISION
 from tasks.train import stages_for
@@ -111,7 +111,7 @@ def start_classification(
             add_every_account(connection, run_id)
         else:
             add_members(connection, run_id, chosen)
-    app.send_task("runs.feed", (run_id,))
+    app.send_task("runs.feed", (run_id,), queue=f"control{EVENT_SUFFIX}" if urgent else "control")
     return run_id
 
 
