@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pipelines.sources.records import parse_json
 from pipelines.webhooks import verify
-from schemas.errors import AfinError, DatabaseError, NotFoundError, SignatureError, UsageError
+from schemas.errors import AfinError, NotFoundError, SignatureError, UsageError
 from schemas.events import EventStatus, event_schema
 from storage.accounts import find_account
 from storage.inbox import find_event
@@ -29,7 +29,19 @@ READ_TIMEOUT_S = 10.0
 
 SCHEMA_PATH = "/events/schema/v1.json"
 
+
+class TooLargeError(AfinError):
+    """An event has more bytes than we read."""
+
+
 MayRead = Callable[[web.Request], Awaitable[bool]]
+REFUSALS: tuple[tuple[type[Exception], int, dict[str, str] | None], ...] = (
+    (SignatureError, 401, None),
+    (NotFoundError, 404, None),
+    (TooLargeError, 413, None),
+    (CrowdedError, 429, {"Retry-After": "60"}),
+    (UsageError, 422, None),
+)
 SIGNED = ("webhook-id", "webhook-timestamp", "webhook-signature")
 
 
@@ -63,7 +75,8 @@ class EventDesk:
         self._secrets = {} if unset else read_secrets(self._settings)
         self._limit = RateLimit(self._settings.events_per_minute)
         self._may_read = may_read or self._bears_token
-        self._waking: asyncio.Task[None] | None = None
+        self._waking = False
+        self._again = False
 
     async def receive(self, request: web.Request) -> web.Response:
         """Take an event in: 202 once it is kept, whatever becomes of it."""
@@ -106,7 +119,7 @@ class EventDesk:
 
     async def _read_body(self, request: web.Request) -> bytes:
         most = self._settings.event_max_bytes
-        too_large = web.HTTPRequestEntityTooLarge(max_size=most, actual_size=most + 1)
+        too_large = TooLargeError(f"The event has more than {most} bytes: send fewer posts.")
         if request.content_length is not None and request.content_length > most:
             raise too_large
         parts: list[bytes] = []
@@ -120,9 +133,20 @@ class EventDesk:
         return b"".join(parts)
 
     def _wake(self) -> None:
-        """Wake a worker beside the answer, once for all events that come meanwhile."""
-        if self._waking is None or self._waking.done():
-            self._waking = asyncio.create_task(asyncio.to_thread(wake_handler))
+        """Wake a worker beside the answer, and once more for all events that come meanwhile."""
+        if self._waking:
+            self._again = True
+            return
+        self._waking, self._again = True, False
+        done = asyncio.get_running_loop().run_in_executor(None, wake_handler)
+        done.add_done_callback(self._woken)
+
+    def _woken(self, done: asyncio.Future[None]) -> None:
+        self._waking = False
+        if not done.cancelled() and done.exception() is not None:
+            log.warning("no worker was woken, the sweeper will: %s", done.exception())
+        if self._again:
+            self._wake()
 
     async def _show_event(self, request: web.Request) -> web.Response:
         status = await asyncio.to_thread(self._find_event, request.match_info["id"])
@@ -181,23 +205,14 @@ async def _guarded(answer: Awaitable[web.Response]) -> web.Response:
     """Turn what went wrong into a sentence with the status that fits."""
     try:
         return await answer
-    except SignatureError as error:
-        return _refuse(401, str(error))
-    except NotFoundError as error:
-        return _refuse(404, str(error))
-    except CrowdedError as error:
-        return _refuse(429, str(error), {"Retry-After": "60"})
-    except UsageError as error:
-        return _refuse(422, str(error))
     except TimeoutError:
         return _refuse(408, "The event came too slowly.")
-    except web.HTTPRequestEntityTooLarge as error:
-        return _refuse(413, f"The event is too large: {error.text}")
-    except (DatabaseError, SQLAlchemyError) as error:
-        log.warning("an event could not be kept: %s", type(error).__name__)
-        return _refuse(503, "Events cannot be kept now: send it again.", {"Retry-After": "5"})
-    except AfinError as error:
-        log.warning("an event could not be taken: %s", error)
+    except (AfinError, SQLAlchemyError) as error:
+        for kind, status, headers in REFUSALS:
+            if isinstance(error, kind):
+                return _refuse(status, str(error), headers)
+        # Database or settings: nothing that a stranger should read about.
+        log.warning("an event could not be taken: %s", type(error).__name__)
         return _refuse(503, "Events cannot be taken now: send it again.", {"Retry-After": "5"})
 
 
