@@ -37,12 +37,19 @@ def due() -> str:
     """Post the answers that are due to where each sender wants them."""
     resources = context()
     lease_s = resources.settings.callback_timeout_s * (BATCH / AT_ONCE) + 30.0
+    # Before anything is claimed: a malformed setting must not cost a try.
+    unset = resources.settings.event_secrets is None
+    secrets = {} if unset else read_secrets(resources.settings)
+    callbacks = read_callbacks(resources.settings)
     with resources.database.write() as connection:
-        answers = claim_answers(connection, limit=BATCH, lease_s=lease_s)
+        claimed = claim_answers(connection, limit=BATCH, lease_s=lease_s)
+        # Counted when claimed: an answer that ends the worker each time ends here.
+        worn = [answer for answer in claimed if answer.attempts > len(DELAYS_S) + 1]
+        for answer in worn:
+            settle_answer(connection, answer.id, DeliveryState.DEAD, problem="Each try broke off.")
+    answers = [answer for answer in claimed if answer not in worn]
     if not answers:
         return "due=0"
-    secrets = read_secrets(resources.settings)
-    callbacks = read_callbacks(resources.settings)
     loop, _fetcher = fetching()
     outcomes = loop.run(_post_all(resources, answers, secrets, callbacks), timeout_s=lease_s)
     delivered = 0

@@ -71,6 +71,10 @@ def handle() -> str:
         rows = claim_events(connection, limit=limit, lease_s=LEASE_S)
     ready: dict[int, int] = {}
     for row in rows:
+        if row.attempts > resources.settings.max_attempts:
+            # Counted when claimed: an event that ends the worker each time ends here.
+            give_back(resources, row, "Each try to handle it broke off.", hopeless=True)
+            continue
         try:
             influencer_id = _take_in(resources, row)
         except Exception as error:
