@@ -15,8 +15,8 @@ from schemas.events import DeliveryState
 from storage.outbox import DueAnswer, claim_answers, count_due_answers, settle_answer
 from tasks.app import app, task
 from tasks.context import Context, context
-from tasks.reception import read_callbacks, read_secrets
 from tasks.fetching import fetching
+from tasks.reception import read_callbacks, read_secrets
 
 log = logging.getLogger(__name__)
 

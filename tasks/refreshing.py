@@ -17,8 +17,8 @@ from schemas.errors import SourceBlockedError
 from schemas.settings import Settings
 from storage.accounts import NewPost, PhotoPlace
 from tasks.context import Context
-from tasks.ingest import hash_caption
 from tasks.fetching import fetching
+from tasks.ingest import hash_caption
 
 ACCOUNT_DEADLINE_S = 240.0
 """Longest time that one account may take, all its pages together."""

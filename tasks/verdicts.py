@@ -86,9 +86,7 @@ def _conclude(
     with resources.database.write() as connection:
         if not is_current(read_run(connection, run_id, lock=True), generation):
             return "stale"
-        stored = store_conclusions(
-            connection, run, bundle.manifest.methods, results, versions
-        )
+        stored = store_conclusions(connection, run, bundle.manifest.methods, results, versions)
         counts = {key: count_members(connection, key) for key in stored.runs}
     _wake_others(resources, run, stored, counts)
     missing = len(influencer_ids) - len(stored.accounts)
