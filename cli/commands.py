@@ -4,11 +4,15 @@ import typer
 
 from cli import (
     accounts,
+    bulk,
+    deliveries,
     demo,
     doctor,
     evaluate,
+    events,
     imports,
     models,
+    run_repairs,
     runs,
     sandbox,
     scrape,
@@ -34,8 +38,13 @@ app.add_typer(accounts.app, name="accounts")
 app.command()(models.train)
 app.add_typer(models.app, name="models")
 app.command()(verdicts.classify)
-app.command()(verdicts.reclassify)
+app.command()(bulk.reclassify)
 app.add_typer(verdicts.app, name="verdicts")
+runs.app.command()(run_repairs.diff)
+runs.app.command()(run_repairs.retry)
 app.add_typer(runs.app, name="runs")
+app.add_typer(events.app, name="events")
+app.add_typer(deliveries.app, name="deliveries")
+app.add_typer(deliveries.dead, name="dead")
 app.command()(evaluate.evaluate)
 app.command()(sandbox.sandbox)

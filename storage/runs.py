@@ -313,6 +313,27 @@ def dead_members(connection: Connection, run_id: int) -> list[tuple[str, str]]:
     return [(username, problem or "") for username, problem in connection.execute(query)]
 
 
+def list_dead_members(connection: Connection, *, limit: int) -> list[tuple[int, str, str]]:
+    """Return accounts that any run gave up: run, name and reason, newest run first."""
+    query = (
+        select(run_members.c.run_id, influencers.c.username, run_members.c.problem)
+        .join(influencers, influencers.c.id == run_members.c.influencer_id)
+        .where(run_members.c.state == MemberState.DEAD)
+        .order_by(run_members.c.run_id.desc(), influencers.c.username)
+        .limit(limit)
+    )
+    return [(row.run_id, row.username, row.problem or "") for row in connection.execute(query)]
+
+
+def revive_members(connection: Connection, run_id: int) -> int:
+    """Put the accounts that a run gave up back in line, as if never tried; return how many."""
+    return connection.execute(
+        update(run_members)
+        .where(run_members.c.run_id == run_id, run_members.c.state == MemberState.DEAD)
+        .values(state=MemberState.PENDING, attempts=0, problem=None, touched_at=_now())
+    ).rowcount
+
+
 def _change_state(connection: Connection, run_id: int, old: RunState, new: RunState) -> bool:
     result = connection.execute(
         update(runs).where(runs.c.id == run_id, runs.c.state == old).values(state=new)

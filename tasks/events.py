@@ -140,6 +140,11 @@ def choose_scope(settings: Settings, now: datetime) -> PostScope:
     return PostScope(last=settings.posts_last or None, since=since)
 
 
+def choose_scope_now(settings: Settings) -> PostScope:
+    """Return which posts would count for a run that began now."""
+    return choose_scope(settings, datetime.now(UTC))
+
+
 def give_back(resources: Context, row: InboxRow, problem: str, *, hopeless: bool = False) -> None:
     """Let an event be tried again after a pause; bury one that was tried too often.
 
@@ -245,7 +250,7 @@ def _erase(resources: Context, row: InboxRow) -> None:
 
 def _classify(resources: Context, rows: Sequence[InboxRow], ready: dict[int, int]) -> None:
     """Start one urgent run over accounts, and have it fed."""
-    scope = choose_scope(resources.settings, datetime.now(UTC))
+    scope = choose_scope_now(resources.settings)
     try:
         with resources.database.write() as connection:
             bundle = find_bundle(connection)
