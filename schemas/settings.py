@@ -116,12 +116,9 @@ class Settings(BaseSettings):
         0, ge=0, le=600, description="only posts of so many months, and undated ones; 0: all"
     )
 
-    # New posts of known accounts
+    # Accounts that an event only names
     refresh_posts: int = Field(
         100, ge=1, le=10_000, description="newest posts asked for of one account"
-    )
-    refresh_hours: float = Field(
-        0.0, ge=0, description="how often known accounts are asked for new posts; 0: by hand only"
     )
 
     # Events and what is sent back
@@ -137,12 +134,6 @@ class Settings(BaseSettings):
     event_max_bytes: int = Field(2**20, ge=1024, description="a larger event is refused unread")
     events_per_minute: int = Field(600, ge=1, description="of one sender; more are told to wait")
     events_keep_days: float = Field(30.0, gt=0, description="how long handled events are listed")
-    events_stream: str | None = Field(
-        None, description="name of a Redis stream that events are read from as well"
-    )
-    events_stream_url: SecretStr | None = Field(
-        None, description="the Redis that holds the stream; unset: the broker"
-    )
     callback_url: SecretStr | None = Field(
         None, description="where verdicts are sent; several senders: SENDER=https://… each"
     )
