@@ -6,9 +6,10 @@ import typer
 
 from cli.output import JsonFlag, note, print_json, print_table
 from schemas.errors import UsageError
-from storage.accounts import PostRow, account_posts, delete_account, find_account, list_accounts
+from storage.accounts import PostRow, account_posts, find_account, list_accounts
 from storage.verdicts import newest_verdicts
 from tasks.context import context
+from tasks.erasing import erase_doomed, erase_rows
 
 app = typer.Typer(no_args_is_help=True, help="See and erase accounts.")
 
@@ -116,10 +117,9 @@ def delete(
     if not yes and (as_json or not typer.confirm(question, err=True)):
         raise UsageError("Nothing was erased: confirm, or pass --yes.")
     with context().database.write() as connection:
-        photos = delete_account(connection, account.username)
-    for sha256 in photos:
-        context().blobs.delete_photo(sha256)
+        erase_rows(connection, account.username)
+    photos = erase_doomed(context())
     if as_json:
-        print_json({"deleted": account.username, "photos": len(photos)})
+        print_json({"deleted": account.username, "photos": photos})
     else:
-        note(f"Erased {account.username}: {account.posts} posts, {len(photos)} photos.")
+        note(f"Erased {account.username}: {account.posts} posts, {photos} photos.")

@@ -4,13 +4,17 @@ import typer
 
 from cli import (
     accounts,
+    bulk,
+    deliveries,
     demo,
     doctor,
     evaluate,
+    events,
     imports,
     labels,
     models,
     report,
+    run_repairs,
     runs,
     sandbox,
     scrape,
@@ -39,9 +43,14 @@ app.add_typer(labels.app, name="labels")
 app.command()(training.train)
 app.add_typer(models.app, name="models")
 app.command()(verdicts.classify)
-app.command()(verdicts.reclassify)
+app.command()(bulk.reclassify)
 app.add_typer(verdicts.app, name="verdicts")
+runs.app.command()(run_repairs.diff)
+runs.app.command()(run_repairs.retry)
 app.add_typer(runs.app, name="runs")
+app.add_typer(events.app, name="events")
+app.add_typer(deliveries.app, name="deliveries")
+app.add_typer(deliveries.dead, name="dead")
 app.command()(evaluate.evaluate)
 app.command()(report.report)
 app.command()(sandbox.sandbox)

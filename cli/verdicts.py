@@ -41,18 +41,6 @@ def classify(
     _classify(usernames, bundle, wait=wait, as_json=as_json)
 
 
-def reclassify(
-    everyone: Annotated[bool, typer.Option("--all", help="Every account there is.")] = False,
-    bundle: BundleOption = None,
-    wait: WaitFlag = False,
-    as_json: JsonFlag = False,
-) -> None:
-    """Classify all accounts again, as one run."""
-    if not everyone:
-        raise UsageError("Say which accounts: --all reclassifies every one.")
-    _classify(None, bundle, wait=wait, as_json=as_json)
-
-
 @app.command()
 def export(
     form: Annotated[Format, typer.Option("--format", help="What to write.")] = Format.JSON,
@@ -93,8 +81,13 @@ def export(
 def _classify(
     usernames: list[str] | None, bundle: str | None, *, wait: bool, as_json: bool
 ) -> None:
+    run_id = start_classification(context(), usernames, bundle_id=bundle)
+    report_run(run_id, wait=wait, as_json=as_json)
+
+
+def report_run(run_id: int, *, wait: bool, as_json: bool) -> None:
+    """Say that a run has started, or wait for its verdicts and print them."""
     resources = context()
-    run_id = start_classification(resources, usernames, bundle_id=bundle)
     if not wait:
         if as_json:
             print_json({"run": run_id})

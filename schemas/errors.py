@@ -64,6 +64,10 @@ class BudgetError(AfinError):
         self.free_at = free_at
 
 
+class SignatureError(AfinError):
+    """A webhook is not signed by anyone we know, or too old; nothing of it was looked at."""
+
+
 class WeightsError(AfinError):
     """The weights of a backbone cannot be had on this machine."""
 

@@ -39,6 +39,19 @@ class MemberState(StrEnum):
     DEAD = "dead"
 
 
+class PostScope(Frozen):
+    """Which of an account's posts count: the newest ``last`` of those not older than ``since``.
+
+    Posts without a date are the oldest among the newest, and never too old.
+    """
+
+    last: int | None = None
+    since: datetime | None = None
+
+
+EVERY_POST = PostScope()
+
+
 class Run(Frozen):
     """A run as stored; ``generation`` rises when it is cancelled, so that old messages end."""
 
@@ -51,6 +64,16 @@ class Run(Frozen):
     error: str | None
     created_at: datetime
     finished_at: datetime | None
+
+    @property
+    def scope(self) -> PostScope:
+        """Which posts count, as it was when the run began."""
+        return PostScope.model_validate(self.params.get("scope", {}))
+
+    @property
+    def urgent(self) -> bool:
+        """Whether it goes before bulk work."""
+        return bool(self.params.get("urgent"))
 
 
 class Progress(Frozen):

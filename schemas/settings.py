@@ -118,6 +118,38 @@ class Settings(BaseSettings):
     )
     workers_wait_s: float = Field(10.0, gt=0, description="how long a command waits for a worker")
 
+    # Which posts count; a run keeps what held when it began
+    posts_last: int = Field(0, ge=0, description="only an account's newest n posts; 0: all")
+    posts_months: int = Field(
+        0, ge=0, le=600, description="only posts of so many months, and undated ones; 0: all"
+    )
+
+    # Accounts that an event only names
+    refresh_posts: int = Field(
+        100, ge=1, le=10_000, description="newest posts asked for of one account"
+    )
+
+    # Events and what is sent back
+    event_secrets: SecretStr | None = Field(
+        None, description="whsec_… by which events are signed; several, each perhaps SENDER=whsec_…"
+    )
+    event_tokens: SecretStr | None = Field(
+        None, description="bearer tokens that may read verdicts beside the events"
+    )
+    event_tolerance_s: float = Field(
+        300.0, gt=0, description="how far an event's timestamp may be off; Standard Webhooks: 5 min"
+    )
+    event_max_bytes: int = Field(2**20, ge=1024, description="a larger event is refused unread")
+    events_per_minute: int = Field(600, ge=1, description="of one sender; more are told to wait")
+    events_keep_days: float = Field(30.0, gt=0, description="how long handled events are listed")
+    callback_url: SecretStr | None = Field(
+        None, description="where verdicts are sent; several senders: SENDER=https://… each"
+    )
+    callback_allow_private: bool = Field(
+        False, description="let the callback be on this machine or in a private network"
+    )
+    callback_timeout_s: float = Field(10.0, gt=0, description="longest wait for one callback")
+
     # Watching
     flower_port: int = Field(0, ge=0, le=65535, description="0: any free port")
     flower_auth: SecretStr | None = Field(

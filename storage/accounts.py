@@ -8,9 +8,11 @@ from sqlalchemy import Connection, Row, Select, delete, func, select
 
 from schemas.base import Frozen
 from schemas.errors import NotFoundError
-from storage.database import ROWS_PER_STATEMENT, insert_or_update
-from storage.photos import forget_unused_photos, photos_of_account
+from schemas.runs import EVERY_POST, PostScope
+from storage.database import ROWS_PER_STATEMENT, in_parts, insert_or_update
+from storage.photos import forget_unused_photos, in_scope, photos_of_account
 from storage.tables import influencers, post_photos, posts, truth_labels
+from storage.vectors import forget_unused_captions
 
 
 class PhotoPlace(Frozen):
@@ -201,12 +203,12 @@ def count_accounts(connection: Connection) -> int:
 
 
 def account_posts(
-    connection: Connection, influencer_ids: Collection[int]
+    connection: Connection, influencer_ids: Collection[int], scope: PostScope = EVERY_POST
 ) -> dict[int, list[PostRow]]:
-    """Return the posts of some accounts, in the order of their ids, with their photos."""
+    """Return the posts of some accounts that count, by the order of their ids, with photos."""
     query = (
         select(posts)
-        .where(posts.c.influencer_id.in_(influencer_ids))
+        .where(posts.c.influencer_id.in_(influencer_ids), *in_scope(scope, influencer_ids))
         .order_by(posts.c.influencer_id, posts.c.id)
     )
     rows = connection.execute(query).all()
@@ -244,15 +246,17 @@ def _places(connection: Connection, influencer_ids: Collection[int]) -> dict[int
 
 
 def delete_account(connection: Connection, username: str) -> list[str]:
-    """Erase an account: posts, outcomes, verdicts, labels, and photos nobody else uses.
+    """Erase an account: posts, outcomes, verdicts, vectors, labels, and photos nobody else uses.
 
-    Returns the content hashes whose bytes the caller must now erase from the blob store.
+    Returns the content hashes whose bytes are doomed: ``tasks.erasing`` erases them once this is
+    committed.
 
     Raises:
         NotFoundError: no account has that name.
     """
     account = find_account(connection, username)
     shown = photos_of_account(connection, account.id)
+    said = captions_of_account(connection, account.id)
     connection.execute(delete(influencers).where(influencers.c.id == account.id))
     connection.execute(
         delete(truth_labels).where(
@@ -261,19 +265,42 @@ def delete_account(connection: Connection, username: str) -> list[str]:
             | truth_labels.c.target.startswith(f"{account.username}/", autoescape=True),
         )
     )
+    forget_unused_captions(connection, said)
     return forget_unused_photos(connection, shown)
 
 
-def existing_accounts(connection: Connection, influencer_ids: Collection[int]) -> set[int]:
-    """Return which of some accounts have not been erased meanwhile."""
-    query = select(influencers.c.id).where(influencers.c.id.in_(influencer_ids))
-    return set(connection.scalars(query))
+def account_versions(
+    connection: Connection, influencer_ids: Collection[int], *, lock: bool = False
+) -> dict[int, datetime]:
+    """Return which of some accounts are not erased, each with when its posts last changed.
+
+    With ``lock`` nobody erases or changes them until the transaction ends.
+    """
+    found: dict[int, datetime] = {}
+    for part in in_parts(influencer_ids):
+        query = select(influencers.c.id, influencers.c.updated_at).where(influencers.c.id.in_(part))
+        if lock:
+            query = query.order_by(influencers.c.id).with_for_update(read=True)
+        found.update(dict(connection.execute(query).all()))
+    return found
 
 
-def captions_of_account(connection: Connection, influencer_id: int) -> dict[str, str]:
+def existing_posts(connection: Connection, post_ids: Collection[int]) -> set[int]:
+    """Return which of some posts have not been erased meanwhile."""
+    found: set[int] = set()
+    for part in in_parts(post_ids):
+        found.update(connection.scalars(select(posts.c.id).where(posts.c.id.in_(part))))
+    return found
+
+
+def captions_of_account(
+    connection: Connection, influencer_id: int, scope: PostScope = EVERY_POST
+) -> dict[str, str]:
     """Return the captions of an account's posts by the hash of their cleaned text."""
     query = select(posts.c.caption_sha256, posts.c.caption).where(
-        posts.c.influencer_id == influencer_id, posts.c.caption_sha256.is_not(None)
+        posts.c.influencer_id == influencer_id,
+        posts.c.caption_sha256.is_not(None),
+        *in_scope(scope, [influencer_id]),
     )
     return dict(connection.execute(query).all())
 

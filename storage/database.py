@@ -105,9 +105,15 @@ def insert_or_update(
     key: Sequence[str],
     update: Sequence[str] = (),
 ) -> None:
-    """Insert rows; where ``key`` exists already, overwrite ``update`` (nothing, if empty)."""
+    """Insert rows; where ``key`` exists already, overwrite ``update`` (nothing, if empty).
+
+    Rows that the database does not number go in by the order of their keys: two transactions that
+    insert the same ones in different orders would wait for each other, until PostgreSQL ends one.
+    """
     if not rows:
         return
+    if table.autoincrement_column is None:
+        rows = sorted(rows, key=lambda row: tuple(row[name] for name in key))
     # One statement, made once, for any number of rows: naming every value of every row in it took
     # three times the CPU of the rest.
     statement = _upsert(connection.dialect.name, table, tuple(key), tuple(update))

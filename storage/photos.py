@@ -3,11 +3,13 @@
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, Connection, delete, exists, func, or_, select, update
 
 from schemas.base import Frozen
+from schemas.runs import EVERY_POST, PostScope
 from storage.crawl_tables import tagged_post_photos
 from storage.database import in_parts, insert_or_update
+from storage.event_tables import doomed_blobs
 from storage.likeness import add_bands, from_stored, to_stored
 from storage.tables import photos, post_photos, posts, training_examples
 
@@ -48,6 +50,8 @@ def add_photos(connection: Connection, rows: Sequence[PhotoRow]) -> None:
     }
     insert_or_update(connection, photos, list(unique.values()), key=["sha256"])
     add_bands(connection, {row.sha256: row.phash for row in rows if row.phash is not None})
+    for part in in_parts(unique):
+        connection.execute(delete(doomed_blobs).where(doomed_blobs.c.sha256.in_(part)))
 
 
 def known_photos(connection: Connection, hashes: Collection[str]) -> set[str]:
@@ -58,8 +62,32 @@ def known_photos(connection: Connection, hashes: Collection[str]) -> set[str]:
     return found
 
 
+def in_scope(scope: PostScope, influencer_ids: Collection[int]) -> list[ColumnElement[bool]]:
+    """Return the conditions that leave only those posts of some accounts that count."""
+    conditions: list[ColumnElement[bool]] = []
+    if scope.since is not None:
+        conditions.append(or_(posts.c.posted_at.is_(None), posts.c.posted_at >= scope.since))
+    if scope.last is not None:
+        rank = func.row_number().over(
+            partition_by=posts.c.influencer_id,
+            order_by=(posts.c.posted_at.desc().nulls_last(), posts.c.id.desc()),
+        )
+        ranked = select(posts.c.id, rank.label("rank")).where(
+            posts.c.influencer_id.in_(influencer_ids), *conditions
+        )
+        newest = ranked.subquery()
+        chosen = select(newest.c.id).where(newest.c.rank <= scope.last)
+        conditions.append(posts.c.id.in_(chosen))
+    return conditions
+
+
 def pending_photos(
-    connection: Connection, influencer_id: int, *, first: int, last: int
+    connection: Connection,
+    influencer_id: int,
+    *,
+    first: int,
+    last: int,
+    scope: PostScope = EVERY_POST,
 ) -> list[PendingPhoto]:
     """Return the photos still to be fetched of an account's posts in a range of post ids."""
     query = (
@@ -68,6 +96,7 @@ def pending_photos(
         .where(
             posts.c.influencer_id == influencer_id,
             posts.c.id.between(first, last),
+            *in_scope(scope, [influencer_id]),
             post_photos.c.url.is_not(None),
             post_photos.c.photo_sha256.is_(None),
             post_photos.c.problem.is_(None),
@@ -122,7 +151,10 @@ def count_photo_problems(connection: Connection) -> dict[str, int]:
 
 
 def forget_unused_photos(connection: Connection, candidates: Collection[str]) -> list[str]:
-    """Delete the rows of those photos that no post and no training example uses any more."""
+    """Delete the rows of those photos that no post and no training example uses any more.
+
+    Their bytes are doomed in the same transaction, so that a crash leaves none behind.
+    """
     unused: list[str] = []
     for part in in_parts(candidates):
         found = list(
@@ -137,7 +169,25 @@ def forget_unused_photos(connection: Connection, candidates: Collection[str]) ->
         )
         connection.execute(delete(photos).where(photos.c.sha256.in_(found)))
         unused += found
+    now = datetime.now(UTC)
+    doomed = [{"sha256": sha256, "created_at": now} for sha256 in unused]
+    insert_or_update(connection, doomed_blobs, doomed, key=["sha256"])
     return unused
+
+
+def doomed_photos(connection: Connection, *, limit: int = 1000) -> list[str]:
+    """Return photos whose bytes still have to be erased."""
+    return list(connection.scalars(select(doomed_blobs.c.sha256).limit(limit)))
+
+
+def release_doomed_photo(connection: Connection, sha256: str) -> bool:
+    """Take a photo off the list of the doomed; whether its bytes are to be erased now.
+
+    They are not if somebody has brought the photo back meanwhile.
+    """
+    gone = connection.execute(delete(doomed_blobs).where(doomed_blobs.c.sha256 == sha256)).rowcount
+    used = connection.execute(select(photos.c.sha256).where(photos.c.sha256 == sha256)).first()
+    return bool(gone) and used is None
 
 
 def photos_of_account(connection: Connection, influencer_id: int) -> set[str]:
@@ -151,7 +201,12 @@ def photos_of_account(connection: Connection, influencer_id: int) -> set[str]:
 
 
 def photos_of_posts(
-    connection: Connection, influencer_id: int, *, first: int, last: int
+    connection: Connection,
+    influencer_id: int,
+    *,
+    first: int,
+    last: int,
+    scope: PostScope = EVERY_POST,
 ) -> set[str]:
     """Return the content hashes of the photos of an account's posts in a range of post ids."""
     query = (
@@ -160,6 +215,7 @@ def photos_of_posts(
         .where(
             posts.c.influencer_id == influencer_id,
             posts.c.id.between(first, last),
+            *in_scope(scope, [influencer_id]),
             post_photos.c.photo_sha256.is_not(None),
         )
     )

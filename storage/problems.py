@@ -35,7 +35,8 @@ def add_problems(
     insert_or_update(
         connection,
         problems,
-        list(rows.values()),
+        # In one order whoever writes them: two shards may meet the same dead address.
+        [rows[key] for key in sorted(rows)],
         key=["source", "place", "reason"],
         update=["detail", "post_id"],
     )

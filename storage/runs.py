@@ -70,13 +70,16 @@ def add_every_account(connection: Connection, run_id: int) -> int:
     return sum(count_members(connection, run_id).values())
 
 
-def read_run(connection: Connection, run_id: int) -> Run:
-    """Return one run.
+def read_run(connection: Connection, run_id: int, *, lock: bool = False) -> Run:
+    """Return one run; with ``lock`` nobody ends or cancels it until the transaction ends.
 
     Raises:
         NotFoundError: there is no such run.
     """
-    row = connection.execute(select(runs).where(runs.c.id == run_id)).one_or_none()
+    query = select(runs).where(runs.c.id == run_id)
+    if lock:
+        query = query.with_for_update(read=True)
+    row = connection.execute(query).one_or_none()
     if row is None:
         raise NotFoundError(f"There is no run {run_id}: 'afin runs list' shows those there are.")
     return _run(row)
@@ -320,6 +323,18 @@ def _mend_clock(connection: Connection, run_id: int) -> None:
     )
 
 
+def read_member(
+    connection: Connection, run_id: int, influencer_id: int
+) -> tuple[MemberState, str | None] | None:
+    """Return how a member stands and what its last attempt met; None where there is none."""
+    row = connection.execute(
+        select(run_members.c.state, run_members.c.problem).where(
+            run_members.c.run_id == run_id, run_members.c.influencer_id == influencer_id
+        )
+    ).one_or_none()
+    return None if row is None else (MemberState(row.state), row.problem)
+
+
 def members_in_flight(connection: Connection, run_id: int, *, first: int, last: int) -> list[int]:
     """Return the accounts of a range of ids that are in flight in a run."""
     query = select(run_members.c.influencer_id).where(
@@ -339,6 +354,27 @@ def dead_members(connection: Connection, run_id: int) -> list[tuple[str, str]]:
         .order_by(influencers.c.username)
     )
     return [(username, problem or "") for username, problem in connection.execute(query)]
+
+
+def list_dead_members(connection: Connection, *, limit: int) -> list[tuple[int, str, str]]:
+    """Return accounts that any run gave up: run, name and reason, newest run first."""
+    query = (
+        select(run_members.c.run_id, influencers.c.username, run_members.c.problem)
+        .join(influencers, influencers.c.id == run_members.c.influencer_id)
+        .where(run_members.c.state == MemberState.DEAD)
+        .order_by(run_members.c.run_id.desc(), influencers.c.username)
+        .limit(limit)
+    )
+    return [(row.run_id, row.username, row.problem or "") for row in connection.execute(query)]
+
+
+def revive_members(connection: Connection, run_id: int) -> int:
+    """Put the accounts that a run gave up back in line, as if never tried; return how many."""
+    return connection.execute(
+        update(run_members)
+        .where(run_members.c.run_id == run_id, run_members.c.state == MemberState.DEAD)
+        .values(state=MemberState.PENDING, attempts=0, problem=None, touched_at=_now())
+    ).rowcount
 
 
 def _change_state(connection: Connection, run_id: int, old: RunState, new: RunState) -> bool:

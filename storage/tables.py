@@ -14,13 +14,13 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-# Its tables belong to the same metadata, which is whole once this module is imported.
-from storage import crawl_tables
+# Their tables belong to the same metadata, which is whole once this module is imported.
+from storage import crawl_tables, event_tables
 from storage.columns import Id, Instant, Json, metadata
 
-__all__ = ["SCHEMA_VERSION", "crawl_tables", "metadata"]
+__all__ = ["SCHEMA_VERSION", "crawl_tables", "event_tables", "metadata"]
 
-SCHEMA_VERSION = "0004"
+SCHEMA_VERSION = "0005"
 """The newest migration; a test holds it to migrations/versions."""
 
 
@@ -253,5 +253,8 @@ verdicts = Table(
     Column("run_id", Id, ForeignKey("runs.id"), primary_key=True),
     Column("verdicts", Json, nullable=False),
     Column("concluded_at", Instant, nullable=False),
+    # The account's updated_at as it was when its posts were read: another one now means that the
+    # verdict knows nothing of what came since.
+    Column("posts_at", Instant),
     Index(None, "influencer_id", "concluded_at"),
 )

@@ -4,11 +4,11 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, delete, exists, select
 
 from schemas.base import Frozen
 from storage.database import in_parts, insert_or_update
-from storage.tables import image_vectors, text_vectors
+from storage.tables import image_vectors, posts, text_vectors
 
 Vector = NDArray[np.float32]
 _STORED = np.dtype("<f2")
@@ -103,6 +103,17 @@ def read_text_vectors(
         for row in connection.execute(query):
             found[row.caption_sha256] = None if row.vector is None else unpack(row.vector)
     return found
+
+
+def forget_unused_captions(connection: Connection, captions: Collection[str]) -> None:
+    """Delete the vectors of those captions that no post says any more."""
+    for part in in_parts(captions):
+        connection.execute(
+            delete(text_vectors).where(
+                text_vectors.c.caption_sha256.in_(part),
+                ~exists().where(posts.c.caption_sha256 == text_vectors.c.caption_sha256),
+            )
+        )
 
 
 def pack(vector: Vector) -> bytes:

@@ -60,8 +60,12 @@ def save_verdicts(
     bundle_id: str,
     run_id: int,
     concluded: Mapping[int, Sequence[Verdict]],
+    posts_at: Mapping[int, datetime] | None = None,
 ) -> None:
-    """Keep the verdicts of accounts by their id; concluded again, the newest counts."""
+    """Keep the verdicts of accounts by their id; concluded again, the newest counts.
+
+    ``posts_at`` says of when the posts are that each account was judged by.
+    """
     now = datetime.now(UTC)
     insert_or_update(
         connection,
@@ -73,11 +77,12 @@ def save_verdicts(
                 "run_id": run_id,
                 "verdicts": [verdict.model_dump(mode="json") for verdict in found],
                 "concluded_at": now,
+                "posts_at": (posts_at or {}).get(influencer_id),
             }
             for influencer_id, found in concluded.items()
         ],
         key=["influencer_id", "bundle_id", "run_id"],
-        update=["verdicts", "concluded_at"],
+        update=["verdicts", "concluded_at", "posts_at"],
     )
 
 

@@ -10,6 +10,7 @@ from celery import Celery
 from kombu import Exchange, Queue, pools
 
 from schemas.errors import BrokerError
+from schemas.runs import Run
 from schemas.settings import Settings, load_settings
 from tasks.addresses import read_broker_url
 from tasks.clock import SteadySchedule
@@ -22,7 +23,7 @@ QUEUES: dict[str, tuple[str, ...]] = {
     "gpu": ("gpu.event", "gpu"),
     "train": ("train",),
     "cpu": ("cpu.event", "cpu"),
-    "control": ("control",),
+    "control": ("control.event", "control"),
 }
 """What each kind of worker serves, in the order it serves it."""
 
@@ -32,6 +33,10 @@ ROUTES = {
     "texts.*": "cpu",
     "verdicts.*": "cpu",
     "runs.*": "control",
+    "events.handle": "control.event",
+    "events.fetch": "scrape.event",
+    # Waiting for a receiver would hold up the only thread of a control worker.
+    "deliver.*": "scrape.event",
     "train.advance": "control",
     "train.backbone": "gpu",
     "train.vectors": "control",
@@ -194,6 +199,8 @@ def configure(app: Celery, settings: Settings) -> None:
             "tasks.crawl",
             "tasks.runs",
             "tasks.train",
+            "tasks.events",
+            "tasks.deliver",
         ),
     )
 
@@ -210,6 +217,11 @@ def connect(settings: Settings) -> None:
     app._after_fork()
     app._local = threading.local()
     configure(app, settings)
+
+
+def control_queue(run: Run) -> str:
+    """Return the queue for what a control worker has to do for a run."""
+    return f"control{EVENT_SUFFIX}" if run.urgent else "control"
 
 
 Params = ParamSpec("Params")

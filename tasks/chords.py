@@ -52,10 +52,16 @@ def waiting_for_database(task: Callable[Params, str]) -> Callable[Params, str]:
 
 @contextmanager
 def noting_problems(resources: Context, run_id: int, influencer_id: int) -> Iterator[None]:
-    """Write an error of ours beside the member it hurt, for the run's report, and let it go on."""
+    """Write an error beside the member it hurt, for the run's report, and let it go on.
+
+    One that is not ours is noted by its kind alone: its text is for the log. Noted, the account is
+    tried again soon, and not only once everybody has lost patience.
+    """
     try:
         yield
-    except AfinError as error:
+    except Exception as error:
+        ours = isinstance(error, AfinError)
+        known = str(error) if ours else f"A worker met a {type(error).__name__}; see its log."
         with resources.database.write() as connection:
-            note_problem(connection, run_id, influencer_id, str(error))
+            note_problem(connection, run_id, influencer_id, known)
         raise

@@ -56,7 +56,7 @@ def embed(run_id: int, generation: int, influencer_id: int, first: int, last: in
         run = read_run(connection, run_id)
         if not is_current(run, generation) or run.bundle_id is None:
             return "stale"
-        shown = photos_of_posts(connection, influencer_id, first=first, last=last)
+        shown = photos_of_posts(connection, influencer_id, first=first, last=last, scope=run.scope)
 
     def beat() -> None:
         with resources.database.write() as connection:
@@ -66,8 +66,8 @@ def embed(run_id: int, generation: int, influencer_id: int, first: int, last: in
         ref = resources.bundle(run.bundle_id).manifest.backbone
         embedder = resources.embedder(ref.name, ref)
         turns = DeviceTurns(resources.settings.data_dir, embedder.backbone.device)
-        with turns.urgent() if run.params.get("urgent") else nullcontext():
-            result = embed_photos(resources, embedder, shown, beat)
+        with turns.urgent() if run.urgent else nullcontext():
+            result = embed_photos(resources, embedder, shown, beat, urgent=run.urgent)
         beat()
     return _summary(result)
 
@@ -120,9 +120,14 @@ def load_active_backbone() -> None:
 
 
 def embed_photos(
-    resources: Context, embedder: Embedder, wanted: Collection[str], beat: Callable[[], None]
+    resources: Context,
+    embedder: Embedder,
+    wanted: Collection[str],
+    beat: Callable[[], None],
+    *,
+    urgent: bool = False,
 ) -> ShardResult:
-    """Compute and keep the vectors of those photos that have none yet.
+    """Compute and keep the vectors of those photos that have none yet; ``urgent`` ones go first.
 
     A photo that cannot be decoded or embedded is kept with its reason and hurts no other.
 
@@ -137,7 +142,7 @@ def embed_photos(
     deadline = time.monotonic() + SHARD_DEADLINE_S
     results: dict[str, NDArray[np.float32] | Unusable] = {}
     try:
-        pending = _submit(resources, embedder, missing, results, beat)
+        pending = _submit(resources, embedder, missing, results, beat, urgent=urgent)
         for sha256, future in pending.items():
             results[sha256] = _gather(future, deadline, beat)
     finally:
@@ -157,6 +162,8 @@ def _submit(
     missing: list[str],
     results: dict[str, NDArray[np.float32] | Unusable],
     beat: Callable[[], None],
+    *,
+    urgent: bool,
 ) -> dict[str, Future[NDArray[np.float32]]]:
     """Decode photos and hand them to the batcher, which blocks while it has enough."""
     settings = resources.settings
@@ -172,7 +179,7 @@ def _submit(
         except LostBlobError:
             results[sha256] = Unusable(problem="lost")
         else:
-            pending[sha256] = embedder.batcher.submit(photo)
+            pending[sha256] = embedder.batcher.submit(photo, urgent=urgent)
         if time.monotonic() - heard > HEARTBEAT_S:
             beat()
             heard = time.monotonic()

@@ -3,10 +3,20 @@
 import asyncio
 from collections.abc import Sequence
 
+from sqlalchemy import Connection
+
 from pipelines.sources.http import Fetcher, redact
 from schemas.errors import FetchError, PhotoError
 from schemas.posts import Problem
-from storage.photos import PendingPhoto, PhotoRow, add_photos, pending_photos, settle_photo
+from storage.accounts import existing_posts
+from storage.photos import (
+    PendingPhoto,
+    PhotoRow,
+    add_photos,
+    forget_unused_photos,
+    pending_photos,
+    settle_photo,
+)
 from storage.problems import add_problems
 from storage.runs import is_current, read_run, touch_member
 from tasks.app import task
@@ -28,9 +38,10 @@ def photos(run_id: int, generation: int, influencer_id: int, first: int, last: i
     """
     resources = context()
     with resources.database.read() as connection:
-        if not is_current(read_run(connection, run_id), generation):
+        run = read_run(connection, run_id)
+        if not is_current(run, generation):
             return "stale"
-        wanted = pending_photos(connection, influencer_id, first=first, last=last)
+        wanted = pending_photos(connection, influencer_id, first=first, last=last, scope=run.scope)
     with noting_problems(resources, run_id, influencer_id):
         loop, fetcher = fetching()
         found = loop.run(_fetch_all(resources, fetcher, wanted), timeout_s=SHARD_DEADLINE_S)
@@ -47,6 +58,7 @@ def settle(
 ) -> int:
     """Record how each fetch ended, in one transaction; return how many photos were stored."""
     rows = [result for result in found if isinstance(result, PhotoRow)]
+    problems: list[tuple[Problem, int]] = []
     with resources.database.write() as connection:
         add_photos(connection, rows)
         for photo, result in zip(wanted, found, strict=True):
@@ -55,8 +67,19 @@ def settle(
                 continue
             settle_photo(connection, photo, sha256=None, problem=result.reason[:40])
             problem = Problem(where=redact(photo.url), reason=result.reason, detail=str(result))
-            add_problems(connection, "fetch", [(problem, photo.post_id)])
+            problems.append((problem, photo.post_id))
+        add_problems(connection, "fetch", _of_posts(connection, problems))
+        # An account may have been erased while its photos were on their way.
+        forget_unused_photos(connection, [row.sha256 for row in rows])
     return len(rows)
+
+
+def _of_posts(
+    connection: Connection, problems: Sequence[tuple[Problem, int]]
+) -> list[tuple[Problem, int]]:
+    """Leave only the problems of posts that still exist."""
+    known = existing_posts(connection, [post_id for _problem, post_id in problems])
+    return [(problem, post_id) for problem, post_id in problems if post_id in known]
 
 
 async def _fetch_all(

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from schemas.errors import AfinError, BlobError, DatabaseError
 from schemas.runs import Run, RunState
 from storage.runs import end_run, is_current, read_run
@@ -94,8 +96,12 @@ def _heartbeat(resources: Context, run_id: int, stage: str) -> Iterator[Report]:
         # Often enough that a progress bar moves, rarely enough that nobody notices.
         while not ended.wait(min(lease_s / 3, 1.0)):
             done, total = progress
-            with resources.database.write() as connection:
-                keep_lease(connection, run_id, stage, lease_s=lease_s, done=done, total=total)
+            try:
+                with resources.database.write() as connection:
+                    keep_lease(connection, run_id, stage, lease_s=lease_s, done=done, total=total)
+            except (DatabaseError, SQLAlchemyError) as error:
+                # A database that is away for a moment must not cost a training its lease for good.
+                log.warning("run %s: stage %s: no sign of life: %s", run_id, stage, error)
 
     thread = threading.Thread(target=beat, name=f"lease-{stage}", daemon=True)
     thread.start()

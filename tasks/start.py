@@ -15,12 +15,14 @@ from schemas.methods import DEFAULT_METHODS
 from schemas.runs import RunKind
 from storage.accounts import count_accounts, find_account
 from storage.bundles import find_bundle
-from storage.runs import add_every_account, add_members, create_run
+from storage.runs import add_every_account, add_members, create_run, read_run
+from storage.sharing import adopt_verdicts, runs_alike
 from storage.stages import add_stages
 from storage.tagged import newest_tagged
 from storage.training import count_examples, newest_example
 from tasks.app import EVENT_SUFFIX, QUEUES, app, require_broker, serves_in_order
 from tasks.context import Context
+from tasks.events import choose_scope_now
 from tasks.fusing import TARGET_PRECISION
 from tasks.train import stages_for
 
@@ -108,14 +110,51 @@ def start_classification(
     require_workers(resources, CLASSIFYING)
     with resources.database.write() as connection:
         urgent = usernames is not None
-        params = {"urgent": urgent, "accounts": len(chosen) if urgent else "all"}
+        scope = choose_scope_now(resources.settings)
+        params = {
+            "urgent": urgent,
+            "accounts": len(chosen) if urgent else "all",
+            "scope": scope.model_dump(mode="json"),
+        }
         run_id = create_run(connection, RunKind.CLASSIFY, params=params, bundle_id=bundle.id)
         if usernames is None:
             add_every_account(connection, run_id)
         else:
             add_members(connection, run_id, chosen)
-    app.send_task("runs.feed", (run_id,))
+    app.send_task("runs.feed", (run_id,), queue=f"control{EVENT_SUFFIX}" if urgent else "control")
     return run_id
+
+
+def start_bulk(
+    resources: Context, influencer_ids: Sequence[int], *, bundle_id: str | None, asked: str
+) -> tuple[int, int]:
+    """Start a bulk run over some accounts; return it, and how many it need not judge itself.
+
+    What a run that is still going on has concluded by the same bundle since an account's posts
+    changed is taken over; ``asked`` is kept for whoever looks at the run.
+
+    Raises:
+        NotFoundError: there is no such bundle, or none is active yet.
+        BrokerError, WorkersError: nobody would do the work.
+    """
+    with resources.database.read() as connection:
+        bundle = find_bundle(connection, bundle_id)
+    require_workers(resources, CLASSIFYING)
+    scope = choose_scope_now(resources.settings)
+    params = {
+        "urgent": False,
+        "accounts": len(influencer_ids),
+        "asked": asked,
+        "scope": scope.model_dump(mode="json"),
+    }
+    with resources.database.write() as connection:
+        run_id = create_run(connection, RunKind.CLASSIFY, params=params, bundle_id=bundle.id)
+        add_members(connection, run_id, influencer_ids)
+        run = read_run(connection, run_id)
+        others = [other.id for other in runs_alike(connection, run)]
+        adopted = adopt_verdicts(connection, run, others)
+    app.send_task("runs.feed", (run_id,))
+    return run_id, adopted
 
 
 def start_training(

@@ -25,7 +25,7 @@ def embed(run_id: int, generation: int, influencer_id: int) -> str:
         run = read_run(connection, run_id)
         if not is_current(run, generation) or run.bundle_id is None:
             return "stale"
-        captions = captions_of_account(connection, influencer_id)
+        captions = captions_of_account(connection, influencer_id, run.scope)
     with noting_problems(resources, run_id, influencer_id):
         count = embed_captions(resources, run.bundle_id, captions)
     return f"captions={len(captions)} embedded={count}"

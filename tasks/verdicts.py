@@ -3,15 +3,19 @@
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 from kombu.exceptions import OperationalError
 from numpy.typing import NDArray
+from sqlalchemy import Connection
 
 from pipelines.bundle import Bundle
 from pipelines.verdict import PostVectors
+from schemas.runs import MemberState, Run
 from schemas.verdicts import PostOutcome, Verdict
-from storage.accounts import PostRow, account_posts, existing_accounts
+from storage.accounts import PostRow, account_posts, account_versions
+from storage.outbox import answer_events
 from storage.runs import (
     count_in_flight,
     finish_members,
@@ -20,14 +24,18 @@ from storage.runs import (
     members_in_flight,
     read_run,
 )
+from storage.sharing import runs_alike, unfinished_members
 from storage.vectors import Unusable, read_image_vectors, read_text_vectors
 from storage.verdicts import save_outcomes, save_verdicts
-from tasks.app import app, task
+from tasks.app import app, control_queue, task
 from tasks.chords import never_failing, noting_problems
 from tasks.context import Context, context
 from tasks.texts import read_known_captions
 
 log = logging.getLogger(__name__)
+
+Judgement = tuple[dict[str, list[PostOutcome]], tuple[Verdict, ...]]
+"""What each method says of an account's posts, and each method's verdict."""
 
 
 @dataclass(frozen=True)
@@ -69,30 +77,84 @@ def _conclude(
         run = read_run(connection, run_id)
         if not is_current(run, generation) or run.bundle_id is None:
             return "stale"
-        accounts = account_posts(connection, influencer_ids)
+        # Before the posts: whoever changes them meanwhile also changes this.
+        versions = account_versions(connection, influencer_ids)
+        accounts = account_posts(connection, influencer_ids, run.scope)
     bundle = resources.bundle(run.bundle_id)
     evidence = gather_evidence(resources, bundle, accounts)
     complete = {key: posts for key, posts in accounts.items() if key in evidence.complete}
     results = judge_accounts(bundle, complete, evidence)
     with resources.database.write() as connection:
-        if not is_current(read_run(connection, run_id), generation):
+        if not is_current(read_run(connection, run_id, lock=True), generation):
             return "stale"
-        alive = existing_accounts(connection, list(results))
-        results = {key: result for key, result in results.items() if key in alive}
-        for method in bundle.manifest.methods:
-            judged = [one for outcomes, _verdicts in results.values() for one in outcomes[method]]
-            save_outcomes(connection, run.bundle_id, method, judged)
+        stored = store_conclusions(connection, run, bundle.manifest.methods, results, versions)
+        hungry = [
+            key for key in stored.runs if _is_hungry(connection, key, resources.settings.run_window)
+        ]
+    _wake_others(run, stored, hungry)
+    missing = len(influencer_ids) - len(stored.accounts)
+    return f"concluded={len(stored.accounts)}" + (f" incomplete={missing}" if missing else "")
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What was stored: accounts concluded, the runs that got their verdicts, events answered.
+
+    ``outdated`` are members of other runs that wait for these accounts, whose posts have changed
+    meanwhile.
+    """
+
+    accounts: frozenset[int]
+    runs: dict[int, Run]
+    answered: int
+    outdated: tuple[tuple[Run, int], ...]
+
+
+def store_conclusions(
+    connection: Connection,
+    run: Run,
+    methods: Sequence[str],
+    results: Mapping[int, Judgement],
+    versions: Mapping[int, datetime],
+) -> Stored:
+    """Store verdicts for a run and for all others that wait for the same, and answer events.
+
+    Others get them only if no post has changed since the evidence was read.
+    """
+    others = {other.id: other for other in runs_alike(connection, run, lock=True)}
+    alive = account_versions(connection, list(results), lock=True)
+    results = {key: result for key, result in results.items() if key in alive}
+    bundle_id = run.bundle_id or ""
+    for method in methods:
+        judged = [one for outcomes, _verdicts in results.values() for one in outcomes[method]]
+        save_outcomes(connection, bundle_id, method, judged)
+    waiting = unfinished_members(connection, others, results) if others else {}
+    unchanged = {key for key in results if versions.get(key) == alive[key]}
+    shares = {key: sorted(members.keys() & unchanged) for key, members in waiting.items()}
+    shares[run.id] = sorted(results)
+    answered = 0
+    # In one order whichever run this is, so that two of them never wait for each other.
+    for run_id in sorted(key for key, accounts in shares.items() if accounts):
+        concluded = {key: results[key][1] for key in shares[run_id]}
         save_verdicts(
-            connection,
-            bundle_id=run.bundle_id,
-            run_id=run_id,
-            concluded={key: verdicts for key, (_outcomes, verdicts) in results.items()},
+            connection, bundle_id=bundle_id, run_id=run_id, concluded=concluded, posts_at=versions
         )
-        finish_members(connection, run_id, list(results))
-        flying, waiting = count_in_flight(connection, run_id), has_pending(connection, run_id)
-    _wake_feeder(resources, run_id, flying, waiting=waiting)
-    missing = len(influencer_ids) - len(results)
-    return f"concluded={len(results)}" + (f" incomplete={missing}" if missing else "")
+        finish_members(connection, run_id, shares[run_id])
+        answered += answer_events(
+            connection, run_id=run_id, bundle_id=bundle_id, concluded=concluded
+        )
+    return Stored(
+        accounts=frozenset(results),
+        runs={key: one for key, one in {**others, run.id: run}.items() if shares.get(key)}
+        | {run.id: run},
+        answered=answered,
+        outdated=tuple(
+            (others[run_id], key)
+            for run_id, members in waiting.items()
+            for key, state in members.items()
+            if key not in unchanged and state is MemberState.IN_FLIGHT
+        ),
+    )
 
 
 def gather_evidence(
@@ -136,7 +198,7 @@ def needs_work(
 
 def judge_accounts(
     bundle: Bundle, accounts: Mapping[int, Sequence[PostRow]], evidence: Evidence
-) -> dict[int, tuple[dict[str, list[PostOutcome]], tuple[Verdict, ...]]]:
+) -> dict[int, Judgement]:
     """Judge accounts whose vectors are all at hand: every post in one go, then each account.
 
     Returns the outcomes by method, and a verdict a method in the bundle's order.
@@ -185,10 +247,26 @@ def stack_vectors(bundle: Bundle, posts: Sequence[PostRow], evidence: Evidence) 
     )
 
 
-def _wake_feeder(resources: Context, run_id: int, flying: int, *, waiting: bool) -> None:
-    """Ask for more work once the window is half empty; the sweeper asks if this gets lost."""
-    if flying == 0 or (waiting and flying <= resources.settings.run_window // 2):
-        try:
-            app.send_task("runs.feed", (run_id,))
-        except OperationalError as error:
-            log.warning("run %s: the feeder was not woken, the sweeper will: %s", run_id, error)
+def _is_hungry(connection: Connection, run_id: int, window: int) -> bool:
+    """Whether a run's window is half empty, or nothing of the run flies any more."""
+    flying = count_in_flight(connection, run_id)
+    return flying == 0 or (flying <= window // 2 and has_pending(connection, run_id))
+
+
+def _wake_others(run: Run, stored: Stored, hungry: Sequence[int]) -> None:
+    """Send what goes on now on its way; the sweeper does if this gets lost."""
+    try:
+        for run_id in hungry:
+            queue = control_queue(stored.runs[run_id])
+            app.send_task("runs.feed", (run_id,), queue=queue)
+        for other, influencer_id in stored.outdated:
+            app.send_task(
+                "runs.resend",
+                (other.id, other.generation, influencer_id),
+                queue=control_queue(other),
+            )
+        if stored.answered:
+            app.send_task("deliver.due")
+            app.send_task("events.handle")
+    except OperationalError as error:
+        log.warning("run %s: nobody was woken, the sweeper will: %s", run.id, error)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from schemas.errors import AfinError, BlobError, TrainingError
+from schemas.errors import AfinError, BlobError, DatabaseError, TrainingError
 from schemas.runs import Run, RunKind, RunState
 from storage.runs import create_run, end_run, read_run
 from storage.stages import (
@@ -19,7 +19,7 @@ from storage.stages import (
     take_lease,
 )
 from tasks.context import Context
-from tasks.stages import Outputs, Report, Work, describe_failure, run_stage
+from tasks.stages import Outputs, Report, Work, _heartbeat, describe_failure, run_stage
 from tasks.train import STAGES, advance
 from tests.unit.tasks.sent import forget_messages, sent_messages
 
@@ -217,3 +217,20 @@ def test_a_stage_finished_by_another_worker_keeps_that_ones_output(
     run_stage(run.id, 0, "text", overtaken)
     assert stage(resources, run, "text").output == {"whose": "theirs"}
     forget_messages()
+
+
+def test_a_database_that_is_away_for_a_moment_does_not_end_the_signs_of_life(
+    resources: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard = threading.Event()
+    calls: list[int] = []
+
+    def keep(*_arguments: object, **_fields: object) -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            raise DatabaseError("The database is away.")
+        heard.set()
+
+    monkeypatch.setattr("tasks.stages.keep_lease", keep)
+    with _heartbeat(resources, 1, "network"):
+        assert heard.wait(30)

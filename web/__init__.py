@@ -1,0 +1,1 @@
+"""What answers over HTTP: signed events in, statuses and verdicts out."""
