@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
-from celery import Celery
+from celery import Celery, current_task
 from kombu import Exchange, Queue, pools
 
 from schemas.errors import BrokerError
@@ -177,3 +177,10 @@ def task(
     register: Callable[[Callable[Params, Result]], Callable[Params, Result]]
     register = app.task(name=name, **options)
     return register
+
+
+def is_for_new_account() -> bool:
+    """Tell whether the task at hand came by a queue that is served first."""
+    request = getattr(current_task, "request", None)
+    delivery = getattr(request, "delivery_info", None) or {}
+    return str(delivery.get("routing_key", "")).endswith(EVENT_SUFFIX)

@@ -4,12 +4,12 @@ import logging
 import time
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.vision.decode import PhotoLimits, decode_photo
 from schemas.base import Frozen
 from schemas.bundles import BackboneRef
 from schemas.errors import AfinError, LostBlobError, PhotoError
@@ -19,9 +19,11 @@ from storage.runs import is_current, read_run, touch_member
 from storage.stages import keep_lease, read_stages
 from storage.training import example_photos
 from storage.vectors import Unusable, known_image_vectors, save_image_vectors
-from tasks.app import task
+from tasks.app import is_for_new_account, task
 from tasks.chords import never_failing, noting_problems
-from tasks.context import Context, Embedder, context
+from tasks.context import Context, context
+from tasks.embedders import Embedder
+from tasks.metrics import METRICS
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +63,8 @@ def embed(run_id: int, generation: int, influencer_id: int, first: int, last: in
 
     with noting_problems(resources, run_id, influencer_id):
         ref = resources.bundle(run.bundle_id).manifest.backbone
-        result = embed_photos(resources, resources.embedder(ref.name, ref), shown, beat)
+        with resources.embedders.borrow(ref.name, ref) as embedder:
+            result = embed_photos(resources, embedder, shown, beat, urgent=is_for_new_account())
         beat()
     return _summary(result)
 
@@ -84,7 +87,8 @@ def embed_examples(run_id: int, generation: int, first: int, last: int) -> str:
         with resources.database.write() as connection:
             keep_lease(connection, run_id, "vectors", lease_s=lease_s)
 
-    result = embed_photos(resources, resources.embedder(ref.name, ref), wanted, beat)
+    with resources.embedders.borrow(ref.name, ref) as embedder:
+        result = embed_photos(resources, embedder, wanted, beat)
     beat()
     return _summary(result)
 
@@ -101,7 +105,12 @@ def load_active_backbone() -> None:
 
 
 def embed_photos(
-    resources: Context, embedder: Embedder, wanted: Collection[str], beat: Callable[[], None]
+    resources: Context,
+    embedder: Embedder,
+    wanted: Collection[str],
+    beat: Callable[[], None],
+    *,
+    urgent: bool = False,
 ) -> ShardResult:
     """Compute and keep the vectors of those photos that have none yet.
 
@@ -109,20 +118,21 @@ def embed_photos(
 
     Raises:
         BlobError: the blob store cannot be reached.
+        BatcherClosedError: the worker is stopping; what was computed is kept.
         TimeoutError: the shard took longer than ``SHARD_DEADLINE_S``; what was computed is kept.
     """
-    backbone = embedder.backbone
+    backbone = embedder.backbone.ref.hash
     with resources.database.read() as connection:
-        known = known_image_vectors(connection, backbone.ref.hash, wanted)
+        known = known_image_vectors(connection, backbone, wanted)
+    METRICS.cached(len(known))
     missing = sorted(set(wanted) - known)
-    deadline = time.monotonic() + SHARD_DEADLINE_S
+    pending = {sha256: embedder.submit(sha256, urgent=urgent) for sha256 in missing}
     results: dict[str, NDArray[np.float32] | Unusable] = {}
     try:
-        pending = _submit(resources, embedder, missing, results, beat)
-        for sha256, future in pending.items():
-            results[sha256] = _gather(future, deadline)
+        _gather(pending, results, beat)
     finally:
-        _keep(resources, backbone.ref.hash, results)
+        _keep(resources, backbone, results)
+        embedder.reader.forget(missing)
     unusable = sum(isinstance(result, Unusable) for result in results.values())
     return ShardResult(
         photos=len(set(wanted)),
@@ -132,41 +142,33 @@ def embed_photos(
     )
 
 
-def _submit(
-    resources: Context,
-    embedder: Embedder,
-    missing: list[str],
+def _gather(
+    pending: Mapping[str, Future[NDArray[np.float32]]],
     results: dict[str, NDArray[np.float32] | Unusable],
     beat: Callable[[], None],
-) -> dict[str, Future[NDArray[np.float32]]]:
-    """Decode photos and hand them to the batcher, which blocks while it has enough."""
-    settings = resources.settings
-    limits = PhotoLimits(max_bytes=settings.max_photo_bytes, max_pixels=settings.max_photo_pixels)
-    pending: dict[str, Future[NDArray[np.float32]]] = {}
+) -> None:
+    """Wait for every photo, saying every few seconds that the shard is at work."""
+    deadline = time.monotonic() + SHARD_DEADLINE_S
     heard = time.monotonic()
-    for sha256 in missing:
-        try:
-            data = resources.blobs.read_photo(sha256)
-            photo = decode_photo(data, embedder.backbone.transform, limits)
-        except PhotoError as error:
-            results[sha256] = Unusable(problem=error.reason)
-        except LostBlobError:
-            results[sha256] = Unusable(problem="lost")
-        else:
-            pending[sha256] = embedder.batcher.submit(photo)
-        if time.monotonic() - heard > HEARTBEAT_S:
-            beat()
-            heard = time.monotonic()
-    return pending
+    for sha256, future in pending.items():
+        while not future.done() and time.monotonic() < deadline:
+            with suppress(TimeoutError):
+                future.exception(timeout=HEARTBEAT_S)
+            if time.monotonic() - heard >= HEARTBEAT_S:
+                beat()
+                heard = time.monotonic()
+        results[sha256] = _result(future)
 
 
-def _gather(future: Future[NDArray[np.float32]], deadline: float) -> NDArray[np.float32] | Unusable:
+def _result(future: Future[NDArray[np.float32]]) -> NDArray[np.float32] | Unusable:
     try:
-        return future.result(timeout=max(deadline - time.monotonic(), 0.0))
+        return future.result(timeout=0)
     except TimeoutError:
         raise
     except PhotoError as error:
         return Unusable(problem=error.reason)
+    except LostBlobError:
+        return Unusable(problem="lost")
     except RuntimeError as error:
         log.warning("a photo could not be embedded: %s", error)
         return Unusable(problem="not-embedded")

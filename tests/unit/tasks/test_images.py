@@ -1,17 +1,19 @@
 """A shard of photos becomes vectors; a bad photo among them hurts no other."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipelines.vision.batcher import Batcher
+from pipelines.vision.batcher import Observer
 from pipelines.vision.decode import PhotoTransform
 from schemas.bundles import BackboneRef
 from storage.photos import PhotoRow, add_photos
 from storage.vectors import Unusable, read_image_vectors
-from tasks.context import Context, Embedder
+from tasks.context import Context
+from tasks.embedders import Embedder, make_embedder
 from tasks.images import ShardResult, embed_photos
 from tests.unit.pipelines.vision import drawing
 
@@ -24,12 +26,17 @@ class MeanColour:
     ref = REF
     transform = PhotoTransform(size=8, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
+    device = "cpu"
+
     def __init__(self) -> None:
         self.seen = 0
 
     def embed(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         self.seen += len(batch)
         return np.asarray(batch.mean(axis=(1, 2)), np.float32)
+
+    def close(self) -> None:
+        pass
 
 
 @pytest.fixture
@@ -38,9 +45,19 @@ def backbone() -> MeanColour:
 
 
 @pytest.fixture
-def embedder(backbone: MeanColour) -> Iterator[Embedder]:
-    with Batcher(backbone.embed, batch_size=4, wait_s=0.01, max_pending=8) as batcher:
-        yield Embedder(backbone, batcher)  # type: ignore[arg-type]
+def embedder(resources: Context, backbone: MeanColour) -> Iterator[Embedder]:
+    with over(resources, backbone) as ready:
+        yield ready
+
+
+@contextmanager
+def over(resources: Context, backbone: MeanColour) -> Iterator[Embedder]:
+    """Put a backbone to work, with batches of four."""
+    settings = resources.settings.model_copy(update={"batch_size": 4})
+    ready = make_embedder(backbone, resources.blobs, settings, Observer())  # type: ignore[arg-type]
+    backbone.seen = 0  # forget the trial batches
+    yield ready
+    ready.close()
 
 
 def keep(resources: Context, data: bytes) -> str:
@@ -117,15 +134,20 @@ def test_a_bad_photo_is_not_tried_again(resources: Context, embedder: Embedder) 
     assert embed(resources, embedder, [bad]) == ShardResult(photos=1, cached=1)
 
 
-def test_a_photo_that_the_model_cannot_take_hurts_no_other(resources: Context) -> None:
-    def refuse_black(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        if (batch.max(axis=(1, 2, 3)) == 0).any():
-            raise RuntimeError("The model does not like black.")
-        return np.asarray(batch.mean(axis=(1, 2)), np.float32)
+class NoBlack(MeanColour):
+    """A backbone that fails whole batches for one photo."""
 
+    def embed(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        if self.seen and (batch.max(axis=(1, 2, 3)) == 0).any():
+            raise RuntimeError("The model does not like black.")
+        return super().embed(batch)
+
+
+def test_a_photo_that_the_model_cannot_take_hurts_no_other(resources: Context) -> None:
     wanted = colours(resources, 5)
-    with Batcher(refuse_black, batch_size=8, wait_s=0.05, max_pending=8) as batcher:
-        embedder = Embedder(MeanColour(), batcher)  # type: ignore[arg-type]
+    backbone = NoBlack()
+    with over(resources, backbone) as embedder:
+        backbone.seen = 1
         result = embed(resources, embedder, wanted)
     assert result == ShardResult(photos=5, embedded=4, unusable=1)
     assert stored(resources, wanted[:1]) == {wanted[0]: Unusable(problem="not-embedded")}
