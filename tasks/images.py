@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from schemas.base import Frozen
 from schemas.bundles import BackboneRef
-from schemas.errors import AfinError, LostBlobError, PhotoError
+from schemas.errors import AfinError, LostBlobError, NotFoundError, PhotoError
 from storage.bundles import find_bundle
 from storage.photos import photos_of_posts
 from storage.runs import is_current, read_run, touch_member
@@ -93,15 +93,25 @@ def embed_examples(run_id: int, generation: int, first: int, last: int) -> str:
     return _summary(result)
 
 
-def load_active_backbone() -> None:
-    """Load the backbone of the active bundle, if there is one, so that no account waits for it."""
+def load_active_backbone(seen: str | None = None) -> str | None:
+    """Load the active bundle's backbone, so that no account waits for it; return the bundle's id.
+
+    Nothing is done for a bundle that was ``seen`` before: if it could not be loaded, its jobs say
+    so.
+    """
     resources = context()
     try:
         with resources.database.read() as connection:
-            ref = find_bundle(connection).manifest.backbone
-        resources.embedder(ref.name, ref)
-    except AfinError as error:
-        log.info("no backbone loaded ahead: %s", error)
+            active = find_bundle(connection)
+    except NotFoundError:
+        return None
+    if active.id != seen:
+        ref = active.manifest.backbone
+        try:
+            resources.embedder(ref.name, ref)
+        except AfinError as error:
+            log.info("no backbone loaded ahead: %s", error)
+    return active.id
 
 
 def embed_photos(

@@ -1,13 +1,13 @@
 """The five kinds of worker: which queues each serves, how many tasks at once, and why."""
 
 import os
-import threading
 from collections.abc import Callable
 
 from schemas.base import Frozen
 from schemas.errors import UsageError
 from schemas.settings import Settings
 from tasks.app import QUEUES
+from workers.gpu import attend
 
 
 class WorkerKind(Frozen):
@@ -101,17 +101,10 @@ def run_worker(kind: str, settings: Settings, *, on_ready: Callable[[], None] | 
     resources.database.close()
     resources.blobs.check()
     if kind == "gpu":
-        worker_ready.connect(_warm_up, weak=False)
+        attend(settings)
     quiet = []
     if on_ready is not None:
         worker_ready.connect(lambda **_signal: on_ready(), weak=False)
         quiet = ["--quiet"]
     app.worker_main([*quiet, *arguments])
     return 0
-
-
-def _warm_up(**_signal: object) -> None:
-    """Load the active bundle's backbone before the first account needs it."""
-    from tasks.images import load_active_backbone
-
-    threading.Thread(target=load_active_backbone, name="warm-up", daemon=True).start()

@@ -5,6 +5,7 @@ different numerics may not be mixed, so the numerics are part of a backbone's ha
 """
 
 import threading
+import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
@@ -173,6 +174,8 @@ def _build_openvino(model: "torch.nn.Module", transform: PhotoTransform, *, bf16
     import torch
     from openvino.preprocess import PrePostProcessor
 
+    # OpenVINO's own way in; what it traces with is deprecated but works.
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\.jit")
     side = transform.size
     graph = openvino.convert_model(model, example_input=torch.zeros(2, 3, side, side))
     graph.reshape([-1, 3, side, side])
