@@ -31,7 +31,7 @@ def publish_untrained_bundle(resources: Context, backbone: str) -> str:
     It is the first, hence active. Its text model is real fastText, trained on drawn captions.
     """
     settings = resources.settings
-    engine = pick_engine(settings.engine, pick_device(settings.device))
+    engine = pick_engine(backbone, settings.engine, pick_device(settings.device))
     ref = resolve_backbone(backbone, weights_dir=settings.weights, engine=engine).ref
     random = np.random.default_rng(0)
     with TemporaryDirectory(prefix="afin-bench-") as folder:

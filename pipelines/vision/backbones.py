@@ -137,7 +137,7 @@ def load_backbone(
         )
 
     numerics = None if expected is None else _find_numerics(expected, resolve)
-    picked = pick_engine(engine, chosen, numerics)
+    picked = pick_engine(name, engine, chosen, numerics)
     spec = resolve(picked)
     model = build_network(name, seed)
     if spec.weights_file is not None:

@@ -8,13 +8,14 @@ import torch
 from numpy.typing import NDArray
 
 from pipelines.vision import devices, engines
-from pipelines.vision.backbones import load_backbone, resolve_backbone
+from pipelines.vision.backbones import Backbone, Weights, load_backbone, resolve_backbone
 from pipelines.vision.engines import NUMERICS, fuse_batch_norms, has_openvino, pick_engine
 from pipelines.vision.probe import find_batch_size
+from schemas.bundles import BackboneRef
 from schemas.errors import UsageError, WeightsError
 from tests.unit.pipelines.vision import drawing
 
-LITE0 = "efficientnet_lite0"
+LITE0, RESNET = "efficientnet_lite0", "resnet18"
 
 
 @pytest.fixture
@@ -38,25 +39,31 @@ def no_openvino(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_cpu_made_for_bf16_computes_new_models_in_it(amx: None) -> None:
-    assert pick_engine("auto", "cpu") == "torch-bf16"
+    assert pick_engine(RESNET, "auto", "cpu") == "torch-bf16"
+
+
+def test_a_network_that_bf16_would_harm_stays_in_float32(amx: None) -> None:
+    assert NUMERICS[pick_engine(LITE0, "auto", "cpu")] == "fp32"
+    with pytest.raises(UsageError, match="bfloat16"):
+        pick_engine(LITE0, "torch-bf16", "cpu")
 
 
 def test_any_other_cpu_stays_in_float32(plain_cpu: None, no_openvino: None) -> None:
-    assert pick_engine("auto", "cpu") == "torch"
+    assert pick_engine(RESNET, "auto", "cpu") == "torch"
 
 
 def test_openvino_is_taken_by_itself_where_its_numbers_are_torchs(
     plain_cpu: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engines, "has_openvino", lambda: True)
-    assert NUMERICS[pick_engine("auto", "cpu")] == "fp32"
-    assert pick_engine("auto", "cpu") == "openvino"
+    assert NUMERICS[pick_engine(RESNET, "auto", "cpu")] == "fp32"
+    assert pick_engine(RESNET, "auto", "cpu") == "openvino"
 
 
 def test_the_numbers_of_a_bundle_go_before_what_is_wanted(amx: None, no_openvino: None) -> None:
-    assert pick_engine("auto", "cpu", "fp32") == "torch"
-    assert pick_engine("torch", "cpu", "torch-bf16") == "torch-bf16"
-    assert pick_engine("torch-bf16", "cpu", "torch-bf16") == "torch-bf16"
+    assert pick_engine(RESNET, "auto", "cpu", "fp32") == "torch"
+    assert pick_engine(RESNET, "torch", "cpu", "torch-bf16") == "torch-bf16"
+    assert pick_engine(RESNET, "torch-bf16", "cpu", "torch-bf16") == "torch-bf16"
 
 
 @pytest.mark.parametrize(
@@ -71,7 +78,7 @@ def test_an_engine_that_cannot_compute_here_is_refused(
     wanted: str, device: str, error: type[Exception], no_openvino: None
 ) -> None:
     with pytest.raises(error, match="AFIN_ENGINE"):
-        pick_engine(wanted, device)
+        pick_engine(RESNET, wanted, device)
 
 
 def test_only_the_numerics_change_the_hash(tmp_path: Path) -> None:
@@ -86,38 +93,43 @@ def test_only_the_numerics_change_the_hash(tmp_path: Path) -> None:
 def test_a_backbone_is_loaded_with_an_engine_that_gives_the_expected_vectors(
     tmp_path: Path,
 ) -> None:
-    wanted = resolve_backbone(LITE0, weights_dir=tmp_path, engine="torch-bf16").ref
-    backbone = load_backbone(
-        LITE0, device="cpu", weights_dir=tmp_path, engine="torch", expected=wanted
-    )
+    def load(expected: BackboneRef) -> Backbone:
+        return load_backbone(
+            RESNET, device="cpu", weights_dir=tmp_path, weights="random", expected=expected
+        )
+
+    wanted = resolve_backbone(
+        RESNET, weights_dir=tmp_path, weights="random", engine="torch-bf16"
+    ).ref
+    backbone = load(wanted)
     assert (backbone.engine, backbone.ref) == ("torch-bf16", wanted)
-    other = wanted.model_copy(update={"hash": "0" * 16})
     with pytest.raises(WeightsError, match="not those the bundle was trained with"):
-        load_backbone(LITE0, device="cpu", weights_dir=tmp_path, expected=other)
+        load(wanted.model_copy(update={"hash": "0" * 16}))
+
+
+NEEDS_OPENVINO = pytest.mark.skipif(not has_openvino(), reason="needs the extra openvino")
 
 
 @pytest.mark.parametrize(
-    ("engine", "least"),
+    ("name", "engine", "least"),
     [
-        ("torch-bf16", 0.999),
-        pytest.param(
-            "openvino",
-            0.999999,
-            marks=pytest.mark.skipif(not has_openvino(), reason="needs the extra openvino"),
-        ),
-        pytest.param(
-            "openvino-bf16",
-            0.999,
-            marks=pytest.mark.skipif(not has_openvino(), reason="needs the extra openvino"),
-        ),
+        (RESNET, "torch-bf16", 0.999),
+        pytest.param(LITE0, "openvino", 0.999999, marks=NEEDS_OPENVINO),
+        pytest.param(RESNET, "openvino-bf16", 0.999, marks=NEEDS_OPENVINO),
     ],
 )
-@pytest.mark.filterwarnings("ignore")
+# OpenVINO traces networks with parts of torch that are deprecated.
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
 def test_every_engine_keeps_close_to_float32(
-    engine: str, least: float, photos: NDArray[np.uint8], tmp_path: Path
+    name: str, engine: str, least: float, photos: NDArray[np.uint8], tmp_path: Path
 ) -> None:
-    exact = load_backbone(LITE0, device="cpu", weights_dir=tmp_path).embed(photos)
-    vectors = load_backbone(LITE0, device="cpu", weights_dir=tmp_path, engine=engine).embed(photos)
+    def embed(engine: str) -> NDArray[np.float32]:
+        weights: Weights = "random" if name == RESNET else "pretrained"
+        return load_backbone(
+            name, device="cpu", weights_dir=tmp_path, weights=weights, engine=engine
+        ).embed(photos)
+
+    exact, vectors = embed("torch"), embed(engine)
     norms = np.linalg.norm(exact, axis=1) * np.linalg.norm(vectors, axis=1)
     assert ((exact * vectors).sum(axis=1) / norms).min() >= least
 
