@@ -1,17 +1,20 @@
 """A shard of photos becomes vectors; a bad photo among them hurts no other."""
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipelines.vision.batcher import Observer
+from pipelines.vision.batcher import BatcherClosedError, Observer
 from pipelines.vision.decode import PhotoTransform
 from schemas.bundles import BackboneRef
 from storage.photos import PhotoRow, add_photos
 from storage.vectors import Unusable, read_image_vectors
+from tasks import images
 from tasks.context import Context
 from tasks.embedders import Embedder, make_embedder
 from tasks.images import ShardResult, embed_photos
@@ -151,3 +154,71 @@ def test_a_photo_that_the_model_cannot_take_hurts_no_other(resources: Context) -
         result = embed(resources, embedder, wanted)
     assert result == ShardResult(photos=5, embedded=4, unusable=1)
     assert stored(resources, wanted[:1]) == {wanted[0]: Unusable(problem="not-embedded")}
+
+
+def test_a_shard_that_is_killed_before_it_stores_is_computed_again_and_loses_nothing(
+    resources: Context, embedder: Embedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        """Like a signal: nothing of ours catches it."""
+
+    def die(*_args: object) -> None:
+        raise Killed
+
+    wanted = colours(resources, 6)
+    with monkeypatch.context() as broken:
+        broken.setattr(images, "save_image_vectors", die)
+        with pytest.raises(Killed):
+            embed(resources, embedder, wanted)
+    assert stored(resources, wanted) == {}
+    assert embed(resources, embedder, wanted) == ShardResult(photos=6, embedded=6)
+    assert len(stored(resources, wanted)) == 6
+
+
+class Held(MeanColour):
+    """A backbone that computes nothing before it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.let = threading.Event()
+
+    def embed(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        assert self.seen == 0 or self.let.wait(20)
+        return super().embed(batch)
+
+
+def test_shards_that_share_photos_and_run_at_once_compute_each_once(
+    resources: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = colours(resources, 12)
+    shards = [wanted[:8], wanted[4:], wanted[2:10], wanted]
+    backbone = Held()
+    with over(resources, backbone) as embedder, ThreadPoolExecutor(4) as pool:
+        backbone.seen = 1
+        submit, asked = embedder.submit, threading.Semaphore(0)
+
+        def note(sha256: str, *, urgent: bool = False) -> Future[NDArray[np.float32]]:
+            future = submit(sha256, urgent=urgent)
+            asked.release()
+            return future
+
+        monkeypatch.setattr(embedder, "submit", note)
+        running = [pool.submit(embed, resources, embedder, shard) for shard in shards]
+        for _ in range(sum(map(len, shards))):
+            assert asked.acquire(timeout=20)
+        backbone.let.set()
+        assert [shard.result(20).photos for shard in running] == [8, 8, 8, 12]
+    assert len(stored(resources, wanted)) == 12
+    assert backbone.seen == 1 + 12
+
+
+def test_a_worker_that_stops_keeps_what_its_shards_have_computed(
+    resources: Context, backbone: MeanColour
+) -> None:
+    wanted = colours(resources, 9)
+    with over(resources, backbone) as embedder:
+        embed(resources, embedder, wanted[:5])
+        embedder.close(drain=False)
+        with pytest.raises(BatcherClosedError, match="Send the message again"):
+            embed(resources, embedder, wanted)
+    assert len(stored(resources, wanted)) == 5
