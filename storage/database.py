@@ -97,18 +97,18 @@ def insert_or_update(
     update: Sequence[str] = (),
 ) -> None:
     """Insert rows; where ``key`` exists already, overwrite ``update`` (nothing, if empty)."""
+    if not rows:
+        return
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    for start in range(0, len(rows), ROWS_PER_STATEMENT):
-        part = list(rows[start : start + ROWS_PER_STATEMENT])
-        statement = dialect.insert(table).values(part)
-        if update:
-            statement = statement.on_conflict_do_update(
-                index_elements=list(key),
-                set_={name: statement.excluded[name] for name in update},
-            )
-        else:
-            statement = statement.on_conflict_do_nothing(index_elements=list(key))
-        connection.execute(statement)
+    statement = dialect.insert(table)
+    if update:
+        statement = statement.on_conflict_do_update(
+            index_elements=list(key), set_={name: statement.excluded[name] for name in update}
+        )
+    else:
+        statement = statement.on_conflict_do_nothing(index_elements=list(key))
+    # Row by row with one cached statement: one with all values in it is compiled anew each time.
+    connection.execute(statement, list(rows))
 
 
 def in_parts(keys: Iterable[Key]) -> Iterator[list[Key]]:

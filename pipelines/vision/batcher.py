@@ -33,6 +33,11 @@ class Observer:
 URGENT_STREAK = 3
 """Urgent photos that may overtake a waiting ordinary one before it gets its turn."""
 
+PATIENCE = 0.1
+"""Share of a forward's time that a photo may wait for company: on a slow device a part batch costs
+more than the wait.
+"""
+
 _PHOTO_DIMS = 3
 _SHUT = "No more photos are embedded here: the worker is stopping. Send the message again."
 
@@ -61,8 +66,9 @@ class Batcher:
     """Embeds photos one by one for its callers, and in batches for the model.
 
     A batch goes out when ``batch_size`` photos wait, when the oldest has waited for ``wait_s``
-    seconds, or when a lane is full, for its callers cannot add more then. There are two lanes,
-    urgent and ordinary; each holds ``max_pending`` photos, so that a bulk run which fills its own
+    seconds (unless that is 0: for a tenth of the last forward, if that is longer), or when a lane is
+    full, for its callers cannot add more then. There are two lanes, urgent and ordinary; each
+    holds ``max_pending`` photos, so that a bulk run which fills its own
     never keeps a new account from getting in line. With ``forwards`` above one as many batches
     are under way at once: on a GPU one is copied while another is computed.
     """
@@ -83,7 +89,7 @@ class Batcher:
             )
         self._embed = embed
         self._limit = batch_size
-        self._wait_s = wait_s
+        self._wait_s = self._patience_s = wait_s
         self._max_pending = max_pending
         self._observer = observer or Observer()
         self._urgent: deque[_Item] = deque()
@@ -217,7 +223,7 @@ class Batcher:
     def _seconds_left(self) -> float | None:
         """How long the oldest photo may still wait; None where none does."""
         heads = [lane[0].since for lane in (self._urgent, self._ordinary) if lane]
-        return min(heads) + self._wait_s - time.monotonic() if heads else None
+        return min(heads) + self._patience_s - time.monotonic() if heads else None
 
     def _pending(self) -> int:
         return len(self._urgent) + len(self._ordinary)
@@ -279,6 +285,8 @@ class Batcher:
         except Exception as error:  # noqa: BLE001  # handed to the caller whose photo it was
             return error
         seconds, cpu_s = time.monotonic() - started_s, time.thread_time() - cpu_started_s
+        if self._wait_s > 0:
+            self._patience_s = max(self._wait_s, PATIENCE * seconds)
         self._observer.computed([started_s - item.since for item in items], seconds, cpu_s)
         finite = np.asarray(np.isfinite(vectors).all(axis=1))
         good = int(finite.sum())
