@@ -66,7 +66,7 @@ class Batcher:
     """Embeds photos one by one for its callers, and in batches for the model.
 
     A batch goes out when ``batch_size`` photos wait, when the oldest has waited for ``wait_s``
-    seconds (unless that is 0: for a tenth of the last forward, if that is longer), or when a lane is
+    seconds (unless that is 0: a tenth of the last forward, if that is longer), or when a lane is
     full, for its callers cannot add more then. There are two lanes, urgent and ordinary; each
     holds ``max_pending`` photos, so that a bulk run which fills its own
     never keeps a new account from getting in line. With ``forwards`` above one as many batches
