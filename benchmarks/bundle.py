@@ -15,7 +15,8 @@ from pipelines.fusion.reduce import Reducer
 from pipelines.sources.samples.canvas import seed_random
 from pipelines.sources.samples.captions import compose_caption
 from pipelines.text.fasttext import train_text_model
-from pipelines.vision.backbones import resolve_backbone
+from pipelines.vision.backbones import pick_device, resolve_backbone
+from pipelines.vision.engines import pick_engine
 from storage.bundles import add_bundle, bundle_key
 from tasks.context import Context
 
@@ -29,7 +30,9 @@ def publish_untrained_bundle(resources: Context, backbone: str) -> str:
 
     It is the first, hence active. Its text model is real fastText, trained on drawn captions.
     """
-    ref = resolve_backbone(backbone, weights_dir=resources.settings.weights).ref
+    settings = resources.settings
+    engine = pick_engine(backbone, settings.engine, pick_device(settings.device))
+    ref = resolve_backbone(backbone, weights_dir=settings.weights, engine=engine).ref
     random = np.random.default_rng(0)
     with TemporaryDirectory(prefix="afin-bench-") as folder:
         text = Path(folder) / "text.bin"

@@ -20,6 +20,7 @@ from benchmarks.house import House, RunTime, reclassify, run_house, take_in
 from benchmarks.loops import Vectors, load_plain_model, run_ideal_loop, run_plain_script
 from benchmarks.photos import write_photos
 from benchmarks.report import busy_s, compare, note, print_result
+from benchmarks.weights import write_random_weights
 from pipelines.vision.backbones import Backbone, load_backbone
 from schemas.errors import AfinError
 from storage.vectors import read_image_vectors
@@ -37,12 +38,17 @@ def main() -> None:
     with TemporaryDirectory(prefix="afin-bench-") as folder:
         note("Preparing photos ...")
         paths, kind = write_photos(Path(folder) / "photos", options.photos, random)
-        with run_house(Path(folder) / "data") as house:
-            publish_untrained_bundle(house.resources, options.backbone)
+        settings = {"AFIN_BATCH_SIZE": str(options.batch), "AFIN_ENGINE": options.engine}
+        backbone = options.backbone
+        if options.weights == "random":
+            settings["AFIN_WEIGHTS_DIR"] = str(Path(folder) / "weights")
+            backbone = write_random_weights(Path(folder) / "weights", backbone)
+        with run_house(Path(folder) / "data", settings) as house:
+            publish_untrained_bundle(house.resources, backbone)
             accounts = take_in(house.resources, paths, random)
             note(f"{kind}, in {accounts} accounts; the bundle's weights are random.")
-            figures = {"photos": kind, "accounts": accounts, "backbone": options.backbone}
-            ways = prepare_ways(house, options.backbone, paths, figures)
+            figures = {"photos": kind, "accounts": accounts, "backbone": backbone}
+            ways = prepare_ways(house, backbone, paths, figures)
             turns = take_turns(ways, options.pairs, len(paths))
     speeds = {name: [len(paths) / turn.seconds for turn in turns[name]] for name in ways}
     ratios = {
@@ -59,6 +65,14 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument(
         "--backbone", default="efficientnet_lite0", help="any that has weights here"
     )
+    parser.add_argument(
+        "--weights",
+        choices=("pretrained", "random"),
+        default="pretrained",
+        help="random: speed does not depend on them, and resnet34's may not be at hand",
+    )
+    parser.add_argument("--engine", default="auto", help="as AFIN_ENGINE (auto)")
+    parser.add_argument("--batch", type=int, default=16, help="photos in a forward (16)")
     options = parser.parse_args()
     if min(options.photos, options.pairs) < 1:
         parser.error("--photos and --pairs must be at least 1")
@@ -72,13 +86,16 @@ def prepare_ways(
     import torch
 
     settings = house.resources.settings
-    backbone = load_backbone(name, device=settings.device, weights_dir=settings.weights)
+    backbone = load_backbone(
+        name, device=settings.device, weights_dir=settings.weights, engine=settings.engine
+    )
     model = load_plain_model(name, settings)
     note("Warming up ...")
     reclassify(house, len(paths))
     vectors = run_ideal_loop(backbone, settings, paths)
     figures["least_cosine"] = check_vectors(house, backbone, paths, vectors)
     run_plain_script(model, backbone.transform, paths[: settings.batch_size])
+    figures["engine"] = backbone.engine
     figures["batch_size"] = settings.batch_size
     figures["torch_threads"] = torch.get_num_threads()
     return {

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
@@ -50,11 +50,14 @@ class RunTime(NamedTuple):
 
 
 @contextmanager
-def run_house(folder: Path) -> Iterator[House]:
-    """Start everything on an empty folder, wait until the workers answer, and stop it after."""
+def run_house(folder: Path, environment: Mapping[str, str] | None = None) -> Iterator[House]:
+    """Start everything on an empty folder, wait until the workers answer, and stop it after.
+
+    ``environment`` is added to this process's and to that of the workers.
+    """
     for name in ADDRESSES:
         os.environ.pop(f"AFIN_{name}", None)
-    adopt_settings({"AFIN_DATA_DIR": str(folder)})
+    adopt_settings({"AFIN_DATA_DIR": str(folder), **(environment or {})})
     with open_house(load_settings()) as house:
         adopt_settings(house.environment)
         require_workers(context(), CLASSIFYING, wait_s=STARTING_S)

@@ -12,8 +12,10 @@ import typer
 from cli.output import JsonFlag, note, print_json
 from schemas.settings import Settings, load_settings
 from storage.tables import SCHEMA_VERSION
-from tasks.context import context
+from tasks.app import require_broker
+from tasks.context import adopt_settings, context
 from workers.broker import EmbeddedBroker
+from workers.devices import ALL, check_device, run_on_all_devices
 from workers.flower import check_flower, flower_url, run_flower
 from workers.kinds import KINDS, run_worker
 from workers.processes import free_port
@@ -53,16 +55,28 @@ def up(as_json: JsonFlag = False) -> None:
 
 def worker(
     kind: Annotated[str, typer.Argument(help=f"One of {', '.join(KINDS)}.")],
+    device: Annotated[
+        str | None,
+        typer.Option(help="cpu, cuda, cuda:1, or all: a process on every GPU (gpu workers)."),
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Run one worker of a kind in the foreground."""
+    settings = load_settings()
+    if device is not None:
+        check_device(kind, device)
+    if device == ALL:
+        require_broker(settings)
+        raise typer.Exit(run_on_all_devices(settings, settings.data_dir.absolute() / "logs"))
+    if device is not None:
+        settings = adopt_settings({"AFIN_DEVICE": device})
 
     def tell() -> None:
         print_json({"worker": kind, "pid": os.getpid()})
 
     # Not before it works: an error would make a second document.
     ready = tell if as_json else None
-    raise typer.Exit(run_worker(kind, load_settings(), on_ready=ready))
+    raise typer.Exit(run_worker(kind, settings, on_ready=ready))
 
 
 def flower(as_json: JsonFlag = False) -> None:

@@ -27,6 +27,10 @@ class Settings(BaseSettings):
 
     # Models
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, …")
+    engine: str = Field(
+        "auto",
+        description="what computes new models: auto, torch, torch-bf16, openvino, openvino-bf16",
+    )
     weights_dir: Path | None = Field(
         None,
         description="where weight files lie; also where downloads go (unset: data_dir/weights)",
@@ -86,9 +90,15 @@ class Settings(BaseSettings):
     shard_photos: int = Field(64, ge=1, description="training photos a message")
     run_window: int = Field(200, ge=1, description="accounts of one run in flight at once")
     group_accounts: int = Field(50, ge=1, description="fully cached accounts concluded per message")
-    batch_size: int = Field(32, ge=1, description="photos in one forward; 8-32 is enough on a CPU")
+    batch_size: int = Field(0, ge=0, description="photos in one forward; 0: found by trying")
     batch_wait_ms: float = Field(20.0, ge=0, description="longest wait for a batch to fill")
-    gpu_threads: int = Field(4, ge=1, description="shards a gpu worker fetches and decodes at once")
+    gpu_threads: int = Field(
+        32, ge=1, description="shards that fill a gpu worker's batches at once"
+    )
+    decode_threads: int = Field(0, ge=0, description="threads that decode photos; 0: one a core")
+    decode_bytes: int = Field(
+        1024 * 2**20, ge=1, description="memory for photos being decoded or waiting for the model"
+    )
     scrape_threads: int = Field(8, ge=1, description="tasks at once in a scrape worker")
     cpu_processes: int = Field(0, ge=0, description="processes of a cpu worker; 0: one a core")
 
@@ -151,6 +161,9 @@ class Settings(BaseSettings):
     callback_timeout_s: float = Field(10.0, gt=0, description="longest wait for one callback")
 
     # Watching
+    metrics_port: int = Field(
+        0, ge=0, le=65535, description="a gpu worker's Prometheus metrics, on loopback; 0: none"
+    )
     flower_port: int = Field(0, ge=0, le=65535, description="0: any free port")
     flower_auth: SecretStr | None = Field(
         None, description="user:password; needed to listen on anything but loopback"

@@ -5,32 +5,19 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from pipelines.bundle import Bundle, read_bundle
 from schemas.bundles import BackboneRef, TunedWeights
-from schemas.errors import WeightsError
 from schemas.settings import Settings, load_settings
 from storage.blobs import BlobStore
 from storage.bundles import bundle_key, weights_key
 from storage.database import Database
 from storage.schema import migrate
 from tasks.app import connect
-
-if TYPE_CHECKING:
-    from pipelines.vision.backbones import Backbone
-    from pipelines.vision.batcher import Batcher
+from tasks.embedders import Embedder, Embedders, make_embedder
 
 BUNDLES_HELD = 4
 """Bundles kept in memory: the active one, its successor, and a comparison or two."""
-
-
-class Embedder:
-    """A backbone on this process's device behind the batcher that feeds it."""
-
-    def __init__(self, backbone: "Backbone", batcher: "Batcher") -> None:
-        self.backbone = backbone
-        self.batcher = batcher
 
 
 class Context:
@@ -40,7 +27,7 @@ class Context:
         self.settings = settings
         self._lock = threading.RLock()
         self._bundles: OrderedDict[str, Bundle] = OrderedDict()
-        self._embedders: dict[tuple[str, TunedWeights | None], Embedder] = {}
+        self.embedders = Embedders(self._load_embedder)
 
     @cached_property
     def database(self) -> Database:
@@ -79,41 +66,34 @@ class Context:
     ) -> Embedder:
         """Return the embedder of a backbone, loaded once; only gpu workers call this.
 
-        Fine-tuned weights are those that ``expected`` names, else ``tuned``.
+        Fine-tuned weights are those that ``expected`` names, else ``tuned``. It may be closed once
+        another was loaded: work with ``embedders.borrow`` instead.
 
         Raises:
             WeightsError: its weights cannot be had, or are others than ``expected``.
         """
-        weights = expected.tuned if expected is not None else tuned
-        with self._lock:
-            if (name, weights) not in self._embedders:
-                self._embedders[name, weights] = self._load_embedder(name, weights)
-            embedder = self._embedders[name, weights]
-        if expected is not None and embedder.backbone.ref != expected:
-            raise WeightsError(
-                f"The weights of {name} on this machine ({embedder.backbone.ref.hash}) are not "
-                f"those the bundle was trained with ({expected.hash}): put the same weight file "
-                "into AFIN_WEIGHTS_DIR, or train a new bundle."
-            )
-        return embedder
+        with self.embedders.borrow(name, expected, tuned=tuned) as embedder:
+            return embedder
 
-    def _load_embedder(self, name: str, tuned: TunedWeights | None) -> Embedder:
-        # torch is imported by these two: 700 MB that no other worker needs.
+    def _load_embedder(
+        self, name: str, expected: BackboneRef | None, tuned: TunedWeights | None
+    ) -> Embedder:
+        # torch is imported by this: 700 MB that no other worker needs.
         from pipelines.vision.backbones import load_backbone
-        from pipelines.vision.batcher import Batcher
+        from tasks.metrics import METRICS
 
         settings = self.settings
-        found = (tuned, self.blobs.local_file(weights_key(tuned.sha256))) if tuned else None
+        weights = expected.tuned if expected is not None else tuned
+        found = (weights, self.blobs.local_file(weights_key(weights.sha256))) if weights else None
         backbone = load_backbone(
-            name, device=settings.device, weights_dir=settings.weights, tuned=found
+            name,
+            device=settings.device,
+            weights_dir=settings.weights,
+            engine=settings.engine,
+            expected=expected,
+            tuned=found,
         )
-        batcher = Batcher(
-            backbone.embed,
-            batch_size=settings.batch_size,
-            wait_s=settings.batch_wait_ms / 1000,
-            max_pending=4 * settings.batch_size,
-        )
-        return Embedder(backbone, batcher)
+        return make_embedder(backbone, self.blobs, settings, METRICS)
 
 
 def adopt_settings(environment: Mapping[str, str]) -> Settings:

@@ -3,17 +3,16 @@
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import Future, wait
-from contextlib import nullcontext
+from concurrent.futures import Future
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.vision.decode import PhotoLimits, decode_photo
 from schemas.base import Frozen
 from schemas.bundles import BackboneRef
-from schemas.errors import AfinError, LostBlobError, PhotoError
+from schemas.errors import AfinError, LostBlobError, NotFoundError, PhotoError
 from storage.bundles import find_bundle
 from storage.photos import photos_of_posts
 from storage.runs import is_current, read_run, touch_member
@@ -23,7 +22,9 @@ from storage.training import example_photos
 from storage.vectors import Unusable, known_image_vectors, save_image_vectors
 from tasks.app import task
 from tasks.chords import never_failing, noting_problems
-from tasks.context import Context, Embedder, context
+from tasks.context import Context, context
+from tasks.embedders import Embedder
+from tasks.metrics import METRICS
 from tasks.turns import DeviceTurns
 
 log = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ class ShardResult(Frozen):
     unusable: int = 0
 
 
-@task("images.embed", ignore_result=True)
+@task("images.embed")
 @never_failing
 def embed(run_id: int, generation: int, influencer_id: int, first: int, last: int) -> str:
     """Embed the photos of an account's posts with ids from ``first`` to ``last``.
@@ -64,10 +65,10 @@ def embed(run_id: int, generation: int, influencer_id: int, first: int, last: in
 
     with noting_problems(resources, run_id, influencer_id):
         ref = resources.bundle(run.bundle_id).manifest.backbone
-        embedder = resources.embedder(ref.name, ref)
-        turns = DeviceTurns(resources.settings.data_dir, embedder.backbone.device)
-        with turns.urgent() if run.urgent else nullcontext():
-            result = embed_photos(resources, embedder, shown, beat, urgent=run.urgent)
+        with resources.embedders.borrow(ref.name, ref) as embedder:
+            turns = DeviceTurns(resources.settings.data_dir, embedder.backbone.device)
+            with turns.urgent() if run.urgent else nullcontext():
+                result = embed_photos(resources, embedder, shown, beat, urgent=run.urgent)
         beat()
     return _summary(result)
 
@@ -103,20 +104,31 @@ def _embed_training(
         with resources.database.write() as connection:
             keep_lease(connection, run_id, "vectors", lease_s=lease_s)
 
-    result = embed_photos(resources, resources.embedder(ref.name, ref), wanted, beat)
+    with resources.embedders.borrow(ref.name, ref) as embedder:
+        result = embed_photos(resources, embedder, wanted, beat)
     beat()
     return _summary(result)
 
 
-def load_active_backbone() -> None:
-    """Load the backbone of the active bundle, if there is one, so that no account waits for it."""
+def load_active_backbone(seen: str | None = None) -> str | None:
+    """Load the active bundle's backbone, so that no account waits for it; return the bundle's id.
+
+    Nothing is done for a bundle that was ``seen`` before: if it could not be loaded, its jobs say
+    so.
+    """
     resources = context()
     try:
         with resources.database.read() as connection:
-            ref = find_bundle(connection).manifest.backbone
-        resources.embedder(ref.name, ref)
-    except AfinError as error:
-        log.info("no backbone loaded ahead: %s", error)
+            active = find_bundle(connection)
+    except NotFoundError:
+        return None
+    if active.id != seen:
+        ref = active.manifest.backbone
+        try:
+            resources.embedder(ref.name, ref)
+        except AfinError as error:
+            log.info("no backbone loaded ahead: %s", error)
+    return active.id
 
 
 def embed_photos(
@@ -133,20 +145,21 @@ def embed_photos(
 
     Raises:
         BlobError: the blob store cannot be reached.
+        BatcherClosedError: the worker is stopping; what was computed is kept.
         TimeoutError: the shard took longer than ``SHARD_DEADLINE_S``; what was computed is kept.
     """
-    backbone = embedder.backbone
+    backbone = embedder.backbone.ref.hash
     with resources.database.read() as connection:
-        known = known_image_vectors(connection, backbone.ref.hash, wanted)
+        known = known_image_vectors(connection, backbone, wanted)
+    METRICS.cached(len(known))
     missing = sorted(set(wanted) - known)
-    deadline = time.monotonic() + SHARD_DEADLINE_S
+    pending = {sha256: embedder.submit(sha256, urgent=urgent) for sha256 in missing}
     results: dict[str, NDArray[np.float32] | Unusable] = {}
     try:
-        pending = _submit(resources, embedder, missing, results, beat, urgent=urgent)
-        for sha256, future in pending.items():
-            results[sha256] = _gather(future, deadline, beat)
+        _gather(pending, results, beat)
     finally:
-        _keep(resources, backbone.ref.hash, results)
+        _keep(resources, backbone, results)
+        embedder.reader.forget(missing)
     unusable = sum(isinstance(result, Unusable) for result in results.values())
     return ShardResult(
         photos=len(set(wanted)),
@@ -156,48 +169,33 @@ def embed_photos(
     )
 
 
-def _submit(
-    resources: Context,
-    embedder: Embedder,
-    missing: list[str],
+def _gather(
+    pending: Mapping[str, Future[NDArray[np.float32]]],
     results: dict[str, NDArray[np.float32] | Unusable],
     beat: Callable[[], None],
-    *,
-    urgent: bool,
-) -> dict[str, Future[NDArray[np.float32]]]:
-    """Decode photos and hand them to the batcher, which blocks while it has enough."""
-    settings = resources.settings
-    limits = PhotoLimits(max_bytes=settings.max_photo_bytes, max_pixels=settings.max_photo_pixels)
-    pending: dict[str, Future[NDArray[np.float32]]] = {}
+) -> None:
+    """Wait for every photo, saying every few seconds that the shard is at work."""
+    deadline = time.monotonic() + SHARD_DEADLINE_S
     heard = time.monotonic()
-    for sha256 in missing:
-        try:
-            data = resources.blobs.read_photo(sha256)
-            photo = decode_photo(data, embedder.backbone.transform, limits)
-        except PhotoError as error:
-            results[sha256] = Unusable(problem=error.reason)
-        except LostBlobError:
-            results[sha256] = Unusable(problem="lost")
-        else:
-            pending[sha256] = embedder.batcher.submit(photo, urgent=urgent)
-        if time.monotonic() - heard > HEARTBEAT_S:
-            beat()
-            heard = time.monotonic()
-    return pending
+    for sha256, future in pending.items():
+        while not future.done() and time.monotonic() < deadline:
+            with suppress(TimeoutError):
+                future.exception(timeout=HEARTBEAT_S)
+            if time.monotonic() - heard >= HEARTBEAT_S:
+                beat()
+                heard = time.monotonic()
+        results[sha256] = _result(future)
 
 
-def _gather(
-    future: Future[NDArray[np.float32]], deadline: float, beat: Callable[[], None]
-) -> NDArray[np.float32] | Unusable:
-    """Wait for a vector; a slow device is no reason to seem lost and be given the work twice."""
-    while wait([future], timeout=HEARTBEAT_S).not_done and time.monotonic() < deadline:
-        beat()
+def _result(future: Future[NDArray[np.float32]]) -> NDArray[np.float32] | Unusable:
     try:
         return future.result(timeout=0)
     except TimeoutError:
         raise
     except PhotoError as error:
         return Unusable(problem=error.reason)
+    except LostBlobError:
+        return Unusable(problem="lost")
     except RuntimeError as error:
         log.warning("a photo could not be embedded: %s", error)
         return Unusable(problem="not-embedded")

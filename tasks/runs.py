@@ -200,7 +200,14 @@ def _send_chord(
         body = app.signature("runs.resend", head, queue=control_queue(run), immutable=True)
     else:
         header = [
-            app.signature("images.embed", (*head, *shard), queue=f"gpu{suffix}", immutable=True)
+            app.signature(
+                "images.embed",
+                (*head, *shard),
+                queue=f"gpu{suffix}",
+                immutable=True,
+                # What Flower shows in place of five bare numbers.
+                argsrepr=f"run {run.id}, account {influencer_id}, posts {shard[0]}-{shard[1]}",
+            )
             for shard in _shards(settings, [post for post in posts if _unembedded(post, images)])
         ]
         if with_texts:

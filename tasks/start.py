@@ -82,7 +82,11 @@ def answering_kinds() -> set[str]:
         BrokerError: the broker cannot be reached.
     """
     try:
-        answers = app.control.inspect(timeout=1.0).active_queues() or {}
+        # A connection of its own: one that has been idle for health_check_interval may answer
+        # with the reply to its ping, and the read of the real answer then waits for good.
+        with app.connection_for_write() as connection:
+            inspect = app.control.inspect(timeout=1.0, connection=connection)
+            answers = inspect.active_queues() or {}
     except (OperationalError, OSError) as error:
         raise BrokerError(
             f"The broker cannot be reached ({type(error).__name__}): start it, or correct "

@@ -2,7 +2,6 @@
 
 import os
 import sys
-import threading
 import time
 from collections.abc import Callable
 
@@ -10,6 +9,7 @@ from schemas.base import Frozen
 from schemas.errors import BlobError, LostDatabaseError, UsageError
 from schemas.settings import Settings
 from tasks.app import EVENT_SUFFIX, QUEUES, serves_in_order
+from workers.gpu import attend
 
 WAIT_S = 5.0
 """How often a worker asks again for a database or a photo store that does not answer."""
@@ -141,7 +141,7 @@ def run_worker(kind: str, settings: Settings, *, on_ready: Callable[[], None] | 
     wait_for(lambda: resources.database.close())  # noqa: PLW0108 - opening it is what may fail
     wait_for(resources.blobs.check)
     if kind.removesuffix(EVENT_SUFFIX) == "gpu":
-        worker_ready.connect(_warm_up, weak=False)
+        attend(settings)
     if settings.health_file is not None:
         heartbeat_sent.connect(lambda **_signal: settings.health_file.touch(), weak=False)
     quiet = []
@@ -170,10 +170,3 @@ def wait_for(
             time.sleep(pause_s)
         else:
             return
-
-
-def _warm_up(**_signal: object) -> None:
-    """Load the active bundle's backbone before the first account needs it."""
-    from tasks.images import load_active_backbone
-
-    threading.Thread(target=load_active_backbone, name="warm-up", daemon=True).start()

@@ -3,26 +3,24 @@
 import hashlib
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.vision.architectures import build_network, describe_network, fill_network
 from pipelines.vision.decode import PhotoTransform
+from pipelines.vision.devices import count_gpus
+from pipelines.vision.engines import NUMERICS, Embed, build_engine, pick_engine
+from pipelines.vision.pixels import PREPROCESSING
 from pipelines.vision.weights import find_weights, hash_file
 from schemas.base import Frozen
 from schemas.bundles import BackboneRef, TunedWeights
 from schemas.errors import UsageError, WeightsError
 
-if TYPE_CHECKING:
-    import torch
-
 Weights = Literal["pretrained", "random"]
-
-ENGINE = "torch-fp32"
-"""Part of every backbone's hash: whatever in the engine changes numbers changes this name."""
 
 
 class BackboneSpec(Frozen):
@@ -40,14 +38,15 @@ class BackboneSpec(Frozen):
 class Backbone:
     """A network on a device, without its classifier: photos in, vectors out.
 
-    Not for several threads at once; the batcher gives it one.
+    Several threads may embed with it at once.
     """
 
-    def __init__(self, spec: BackboneSpec, model: "torch.nn.Module", device: str) -> None:
+    def __init__(self, spec: BackboneSpec, embed: Embed, device: str, engine: str) -> None:
         self.ref = spec.ref
         self.transform = spec.transform
         self.device = device
-        self._model: torch.nn.Module | None = model
+        self.engine = engine
+        self._embed: Embed | None = embed
 
     def embed(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Embed photos, ``(n, size, size, 3) uint8``, as ``(n, width) float32``.
@@ -55,9 +54,8 @@ class Backbone:
         Raises:
             UsageError: the array has another shape or type, or the backbone is closed.
         """
-        import torch
-
-        if self._model is None:
+        embed = self._embed
+        if embed is None:
             raise UsageError(f"The backbone {self.ref.name} is closed: load it again.")
         side = self.transform.size
         if batch.dtype != np.uint8 or batch.shape != (len(batch), side, side, 3):
@@ -67,30 +65,14 @@ class Backbone:
             )
         if len(batch) == 0:
             return np.empty((0, self.ref.width), dtype=np.float32)
-        # TF32 is on by default in cuDNN and would give vectors that differ by device.
-        exact = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
-        with torch.inference_mode(), exact:
-            vectors: NDArray[np.float32] = self._model(self._normalise(batch)).cpu().numpy()
-        return vectors
-
-    def _normalise(self, batch: NDArray[np.uint8]) -> "torch.Tensor":
-        """Move photos to the device as ``(n, 3, size, size) float32``, in channels-last order."""
-        import torch
-
-        owned = np.require(batch, requirements=["C", "W"])
-        # A photo's bytes are channels-last already, so permuting them copies nothing.
-        pixels = torch.from_numpy(owned).to(self.device).permute(0, 3, 1, 2).float()
-        shape = (1, 3, 1, 1)
-        mean = torch.tensor(self.transform.mean, device=self.device).view(shape) * 255
-        std = torch.tensor(self.transform.std, device=self.device).view(shape) * 255
-        return pixels.sub_(mean).div_(std)
+        return embed(batch)
 
     def close(self) -> None:
         """Release the network and the device memory it took."""
-        import torch
-
-        self._model = None
+        self._embed = None
         if self.device.startswith("cuda"):
+            import torch
+
             torch.cuda.empty_cache()
 
 
@@ -101,6 +83,7 @@ def resolve_backbone(
     weights: Weights = "pretrained",
     seed: int = 0,
     tuned: tuple[TunedWeights, Path] | None = None,
+    engine: str = "torch",
 ) -> BackboneSpec:
     """Say which vectors a backbone gives, without loading it (or torch, for the built-in ones).
 
@@ -108,9 +91,11 @@ def resolve_backbone(
     weights and where their file lies: they take the place of the published ones.
 
     Raises:
-        UsageError: there is no such backbone.
+        UsageError: there is no such backbone or engine.
         WeightsError: its weights cannot be had on this machine.
     """
+    if engine not in NUMERICS:
+        raise UsageError(f"Unknown engine {engine!r}: use one of {', '.join(NUMERICS)}.")
     transform, width = describe_network(name)
     if tuned is not None:
         path: Path | None = tuned[1]
@@ -122,7 +107,8 @@ def resolve_backbone(
         "architecture": name,
         "weights": f"random:{seed}" if path is None else hash_file(path),
         "transform": transform.model_dump(mode="json"),
-        "engine": ENGINE,
+        "preprocessing": PREPROCESSING,
+        "engine": NUMERICS[engine],
     }
     canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"))
     digest = hashlib.sha256(canonical.encode()).hexdigest()[:16]
@@ -138,23 +124,52 @@ def load_backbone(
     weights: Weights = "pretrained",
     seed: int = 0,
     tuned: tuple[TunedWeights, Path] | None = None,
+    engine: str = "torch",
+    expected: BackboneRef | None = None,
 ) -> Backbone:
     """Load a backbone onto a device, ready to embed; random weights only where asked for.
 
-    Raises:
-        UsageError: there is no such backbone or device.
-        WeightsError: its weights cannot be had on this machine, or do not fit.
-    """
-    import torch
+    Where vectors of a certain hash are ``expected``, an engine that computes them is taken,
+    whichever was asked for.
 
+    Raises:
+        UsageError: there is no such backbone, device or engine.
+        WeightsError: its weights cannot be had on this machine, do not fit, or are not those
+            expected.
+    """
     chosen = pick_device(device)
-    spec = resolve_backbone(name, weights_dir=weights_dir, weights=weights, seed=seed, tuned=tuned)
+
+    def resolve(engine: str) -> BackboneSpec:
+        return resolve_backbone(
+            name,
+            weights_dir=weights_dir,
+            weights=weights,
+            seed=seed,
+            tuned=tuned,
+            engine=engine,
+        )
+
+    numerics = None if expected is None else _find_numerics(expected, resolve)
+    picked = pick_engine(name, engine, chosen, numerics)
+    spec = resolve(picked)
     model = build_network(name, seed)
     if spec.weights_file is not None:
         fill_network(model, name, spec.weights_file)
     model.eval().requires_grad_(requires_grad=False)
-    model.to(device=chosen, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Backbone(spec, model, chosen)
+    return Backbone(spec, build_engine(picked, model, spec.transform, chosen), chosen, picked)
+
+
+def _find_numerics(expected: BackboneRef, resolve: Callable[[str], BackboneSpec]) -> str:
+    """Tell from its hash with which kind of numbers a backbone was computed."""
+    specs = {engine: resolve(engine) for engine in NUMERICS}
+    for engine, spec in specs.items():
+        if spec.ref == expected:
+            return NUMERICS[engine]
+    raise WeightsError(
+        f"The weights of {expected.name} on this machine ({specs['torch'].ref.hash}) are not "
+        f"those the bundle was trained with ({expected.hash}): put the same weight file "
+        "into AFIN_WEIGHTS_DIR, or train a new bundle."
+    )
 
 
 def _check_tuned(tuned: TunedWeights, path: Path) -> None:
@@ -171,13 +186,11 @@ def pick_device(wanted: str) -> str:
     Raises:
         UsageError: the device is unknown, or not in this machine.
     """
-    import torch
-
     if wanted == "cpu":
         return wanted
     if not re.fullmatch(r"auto|cuda(:\d+)?", wanted):
         raise UsageError(f"Unknown device {wanted!r}: use auto, cpu, cuda or cuda:1 (AFIN_DEVICE).")
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    count = count_gpus()
     if wanted == "auto":
         return "cuda" if count else "cpu"
     if int(wanted.partition(":")[2] or 0) >= count:

@@ -1,10 +1,10 @@
-"""One thread that owns the model and merges the photos of several callers into one forward."""
+"""Threads that own the model and merge the photos of several callers into one forward."""
 
 import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from types import TracebackType
@@ -19,8 +19,24 @@ from schemas.errors import AfinError, PhotoError, UsageError
 Embed = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """``(n, height, width, 3) uint8`` in, ``(n, width of a vector) float32`` out, row by row."""
 
+
+class Observer:
+    """Hears what is done, for metrics; this one does nothing with it."""
+
+    def computed(self, waits_s: Sequence[float], seconds: float, cpu_s: float) -> None:
+        """A batch went through the model: how long each photo waited, and what it took."""
+
+    def decoded(self, seconds: float, cpu_s: float) -> None:
+        """A photo was read and decoded."""
+
+
 URGENT_STREAK = 3
 """Urgent photos that may overtake a waiting ordinary one before it gets its turn."""
+
+PATIENCE = 0.1
+"""Share of a forward's time that a photo may wait for company: on a slow device a part batch costs
+more than the wait.
+"""
 
 _PHOTO_DIMS = 3
 _SHUT = "No more photos are embedded here: the worker is stopping. Send the message again."
@@ -50,30 +66,46 @@ class Batcher:
     """Embeds photos one by one for its callers, and in batches for the model.
 
     A batch goes out when ``batch_size`` photos wait, when the oldest has waited for ``wait_s``
-    seconds, or when a lane is full, for its callers cannot add more then. There are two lanes,
-    urgent and ordinary; each holds ``max_pending`` photos, so that a bulk run which fills its own
-    never keeps a new account from getting in line.
+    seconds (unless that is 0: a tenth of the last forward, if that is longer), or when a lane is
+    full, for its callers cannot add more then. There are two lanes, urgent and ordinary; each
+    holds ``max_pending`` photos, so that a bulk run which fills its own
+    never keeps a new account from getting in line. With ``forwards`` above one as many batches
+    are under way at once: on a GPU one is copied while another is computed.
     """
 
-    def __init__(self, embed: Embed, *, batch_size: int, wait_s: float, max_pending: int) -> None:
+    def __init__(
+        self,
+        embed: Embed,
+        *,
+        batch_size: int,
+        wait_s: float,
+        max_pending: int,
+        forwards: int = 1,
+        observer: Observer | None = None,
+    ) -> None:
         if batch_size < 1 or max_pending < 1 or not 0 <= wait_s < threading.TIMEOUT_MAX:
             raise UsageError(
                 "A batcher needs batch_size and max_pending >= 1, and a finite wait_s >= 0."
             )
         self._embed = embed
         self._limit = batch_size
-        self._wait_s = wait_s
+        self._wait_s = self._patience_s = wait_s
         self._max_pending = max_pending
+        self._observer = observer or Observer()
         self._urgent: deque[_Item] = deque()
         self._ordinary: deque[_Item] = deque()
         self._streak = 0
         self._closed = False
         self._photos = self._failures = self._batches = 0
         lock = threading.Lock()
-        self._work = threading.Condition(lock)  # the thread waits here for photos
+        self._work = threading.Condition(lock)  # the threads wait here for photos
         self._space = threading.Condition(lock)  # callers wait here for room in their lane
-        self._thread = threading.Thread(target=self._serve, name="batcher", daemon=True)
-        self._thread.start()
+        self._threads = [
+            threading.Thread(target=self._serve, name=f"batcher-{number}", daemon=True)
+            for number in range(forwards)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def submit(
         self, photo: NDArray[np.uint8], *, urgent: bool = False
@@ -93,8 +125,8 @@ class Batcher:
             )
         lane = self._urgent if urgent else self._ordinary
         with self._work:
-            # A future's callback runs on the batcher's thread, which must not wait for itself.
-            if threading.current_thread() is not self._thread:
+            # A future's callback runs on a batcher's thread, which must not wait for itself.
+            if threading.current_thread() not in self._threads:
                 self._space.wait_for(lambda: self._closed or len(lane) < self._max_pending)
             if self._closed:
                 raise BatcherClosedError(_SHUT)
@@ -115,8 +147,20 @@ class Batcher:
             self._work.notify_all()
             self._space.notify_all()
         _give_up(dropped, None)
-        if threading.current_thread() is not self._thread:
-            self._thread.join()
+        for thread in self._threads:
+            if threading.current_thread() is not thread:
+                thread.join()
+
+    @property
+    def batch_size(self) -> int:
+        """The most photos in one forward at present: memory may have run out since the start."""
+        return self._limit
+
+    @property
+    def waiting(self) -> int:
+        """Photos in line at this moment."""
+        with self._work:
+            return self._pending()
 
     @property
     def stats(self) -> BatcherStats:
@@ -141,7 +185,7 @@ class Batcher:
         """Embed what is in line and close; drop it if the block failed."""
         self.close(drain=error is None)
 
-    # From here on everything runs on the batcher's own thread, or under its lock.
+    # From here on everything runs on the batcher's own threads, or under its lock.
 
     def _serve(self) -> None:
         """Embed batch after batch until closed; whatever ends the thread, leave no caller hung."""
@@ -179,7 +223,7 @@ class Batcher:
     def _seconds_left(self) -> float | None:
         """How long the oldest photo may still wait; None where none does."""
         heads = [lane[0].since for lane in (self._urgent, self._ordinary) if lane]
-        return min(heads) + self._wait_s - time.monotonic() if heads else None
+        return min(heads) + self._patience_s - time.monotonic() if heads else None
 
     def _pending(self) -> int:
         return len(self._urgent) + len(self._ordinary)
@@ -219,8 +263,8 @@ class Batcher:
             items[0].future.set_exception(failure)
             return
         half = math.ceil(len(items) / 2)
-        if _is_out_of_memory(failure):
-            self._limit = half
+        if is_out_of_memory(failure):
+            self._limit = min(self._limit, half)
         # Its traceback holds the failed forward's tensors, and with them the memory.
         del failure
         self._run(items[:half])
@@ -228,6 +272,7 @@ class Batcher:
 
     def _forward(self, items: list[_Item]) -> Exception | None:
         """Embed one batch and hand out its vectors; return what went wrong instead, if it did."""
+        started_s, cpu_started_s = time.monotonic(), time.thread_time()
         try:
             vectors = np.asarray(
                 self._embed(np.stack([item.photo for item in items])), dtype=np.float32
@@ -239,6 +284,10 @@ class Batcher:
                 )
         except Exception as error:  # noqa: BLE001  # handed to the caller whose photo it was
             return error
+        seconds, cpu_s = time.monotonic() - started_s, time.thread_time() - cpu_started_s
+        if self._wait_s > 0:
+            self._patience_s = max(self._wait_s, PATIENCE * seconds)
+        self._observer.computed([started_s - item.since for item in items], seconds, cpu_s)
         finite = np.asarray(np.isfinite(vectors).all(axis=1))
         good = int(finite.sum())
         self._count(photos=good, failures=len(items) - good, batches=1)
@@ -269,6 +318,6 @@ def _give_up(items: list[_Item], cause: BaseException | None) -> None:
             item.future.set_exception(error)
 
 
-def _is_out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
     """Tell an exhausted device, torch's included, whose class is not imported here for its size."""
     return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"

@@ -3,7 +3,7 @@
 import io
 import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Literal
 
@@ -20,6 +20,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 from pydantic import Field
 
 from pipelines.vision.phash import dhash
+from pipelines.vision.pixels import read_jpeg, resize_and_crop, turn_upright
 from pipelines.vision.signatures import (
     is_cut_short,
     is_unsupported_image,
@@ -46,21 +47,10 @@ _PLUGINS = (
 )
 _MODES_8_BIT = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr")
 _MODES_16_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
-_RESAMPLING = {
-    "bicubic": Image.Resampling.BICUBIC,
-    "bilinear": Image.Resampling.BILINEAR,
-}
 _ORIENTATION_TAG = 0x0112
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
+_LAST_ORIENTATION = 8
 _FIRST_SIDEWAYS = 5  # EXIF orientations from here on swap width and height
+_BYTES_A_PIXEL = 4  # what Pillow takes; libjpeg-turbo takes three
 _TILE_WIDTH_TAG, _TILE_LENGTH_TAG = 322, 323
 
 # Pillow's own limit is one number for the whole process; ours is an argument, checked per photo.
@@ -139,21 +129,31 @@ def read_header(data: bytes, limits: PhotoLimits) -> PhotoInfo:
         return PhotoInfo(width=width, height=height, format=_name_format(photo))
 
 
-def decode_photo(data: bytes, transform: PhotoTransform, limits: PhotoLimits) -> NDArray[np.uint8]:
+def decode_photo(
+    data: bytes,
+    transform: PhotoTransform,
+    limits: PhotoLimits,
+    *,
+    admit: Callable[[int], None] = lambda _size_bytes: None,
+) -> NDArray[np.uint8]:
     """Decode a photo into a backbone's input: ``(size, size, 3) uint8``, RGB, upright.
 
-    Transparent parts become white, an animation its first frame.
+    Transparent parts become white, an animation its first frame. ``admit`` is called with the
+    memory in bytes that the whole picture will take, before any of it is allocated; it may wait.
 
     Raises:
         PhotoError: the photo cannot be used; ``reason`` says why.
     """
     with _open_photo(data, limits) as photo:
-        photo.load()
-        upright = _UPRIGHT.get(_orientation(photo))
-        image = _to_rgb(photo)
-        if upright is not None:
-            image = image.transpose(upright)
-        return np.array(_resize_and_crop(image, transform), dtype=np.uint8)
+        admit(_BYTES_A_PIXEL * photo.width * photo.height)
+        pixels = None
+        if isinstance(photo, JpegImageFile) and photo.mode == "RGB":
+            pixels = read_jpeg(data, *photo.size)
+        if pixels is None:
+            photo.load()
+            pixels = np.array(_to_rgb(photo))
+        orientation = _orientation(photo)
+    return resize_and_crop(turn_upright(pixels, orientation), transform)
 
 
 def _name_format(photo: ImageFile) -> str:
@@ -166,8 +166,7 @@ def _hash_upright(photo: ImageFile) -> int:
     image = _to_rgb(photo)
     factor = max(image.size) // HASHED_SIDE
     small = image.reduce(factor) if factor > 1 else image
-    upright = _UPRIGHT.get(_orientation(photo))
-    return dhash(np.asarray(small if upright is None else small.transpose(upright)))
+    return dhash(turn_upright(np.asarray(small), _orientation(photo)))
 
 
 @contextmanager
@@ -251,7 +250,7 @@ def _orientation(photo: ImageFile) -> int:
         value = photo.getexif().get(_ORIENTATION_TAG, 1)
     except (OSError, SyntaxError, ValueError, TypeError, LookupError, struct.error):
         return 1
-    return value if isinstance(value, int) and 1 <= value <= max(_UPRIGHT) else 1
+    return value if isinstance(value, int) and 1 <= value <= _LAST_ORIENTATION else 1
 
 
 def _to_rgb(photo: Image.Image) -> Image.Image:
@@ -274,24 +273,3 @@ def _from_16_bit(photo: Image.Image) -> Image.Image:
     if isinstance(transparent, int):
         grey[samples == transparent] = 255
     return Image.fromarray(grey).convert("RGB")
-
-
-def _resize_and_crop(image: Image.Image, transform: PhotoTransform) -> Image.Image:
-    """Resize the short side and crop the centre, in one go.
-
-    Resampling only what the crop keeps gives the pixels of doing one after the other, but for the
-    rounding between Pillow's two passes, whose order it picks by cost. It is cheaper: without end
-    so for a panorama, whose resized long side would not fit into memory.
-    """
-    width, height = image.size
-    size, side = transform.size, round(transform.size / transform.crop)
-    wide = side if width <= height else int(side * width / height)
-    high = side if height <= width else int(side * height / width)
-    left, top = round((wide - size) / 2), round((high - size) / 2)
-    box = (
-        left * width / wide,
-        top * height / high,
-        min((left + size) * width / wide, width),
-        min((top + size) * height / high, height),
-    )
-    return image.resize((size, size), _RESAMPLING[transform.interpolation], box=box)

@@ -1,20 +1,22 @@
 """A shard of photos becomes vectors; a bad photo among them hurts no other."""
 
-import time
+import threading
 from collections.abc import Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipelines.vision.batcher import Batcher
+from pipelines.vision.batcher import BatcherClosedError, Observer
 from pipelines.vision.decode import PhotoTransform
 from schemas.bundles import BackboneRef
 from storage.photos import PhotoRow, add_photos
 from storage.vectors import Unusable, read_image_vectors
 from tasks import images
-from tasks.context import Context, Embedder
+from tasks.context import Context
+from tasks.embedders import Embedder, make_embedder
 from tasks.images import ShardResult, embed_photos
 from tests.unit.pipelines.vision import drawing
 
@@ -27,12 +29,17 @@ class MeanColour:
     ref = REF
     transform = PhotoTransform(size=8, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
+    device = "cpu"
+
     def __init__(self) -> None:
         self.seen = 0
 
     def embed(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         self.seen += len(batch)
         return np.asarray(batch.mean(axis=(1, 2)), np.float32)
+
+    def close(self) -> None:
+        pass
 
 
 @pytest.fixture
@@ -41,9 +48,19 @@ def backbone() -> MeanColour:
 
 
 @pytest.fixture
-def embedder(backbone: MeanColour) -> Iterator[Embedder]:
-    with Batcher(backbone.embed, batch_size=4, wait_s=0.01, max_pending=8) as batcher:
-        yield Embedder(backbone, batcher)  # type: ignore[arg-type]
+def embedder(resources: Context, backbone: MeanColour) -> Iterator[Embedder]:
+    with over(resources, backbone) as ready:
+        yield ready
+
+
+@contextmanager
+def over(resources: Context, backbone: MeanColour) -> Iterator[Embedder]:
+    """Put a backbone to work, with batches of four."""
+    settings = resources.settings.model_copy(update={"batch_size": 4})
+    ready = make_embedder(backbone, resources.blobs, settings, Observer())  # type: ignore[arg-type]
+    backbone.seen = 0  # forget the trial batches
+    yield ready
+    ready.close()
 
 
 def keep(resources: Context, data: bytes) -> str:
@@ -120,18 +137,91 @@ def test_a_bad_photo_is_not_tried_again(resources: Context, embedder: Embedder) 
     assert embed(resources, embedder, [bad]) == ShardResult(photos=1, cached=1)
 
 
-def test_a_photo_that_the_model_cannot_take_hurts_no_other(resources: Context) -> None:
-    def refuse_black(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        if (batch.max(axis=(1, 2, 3)) == 0).any():
-            raise RuntimeError("The model does not like black.")
-        return np.asarray(batch.mean(axis=(1, 2)), np.float32)
+class NoBlack(MeanColour):
+    """A backbone that fails whole batches for one photo."""
 
+    def embed(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        if self.seen and (batch.max(axis=(1, 2, 3)) == 0).any():
+            raise RuntimeError("The model does not like black.")
+        return super().embed(batch)
+
+
+def test_a_photo_that_the_model_cannot_take_hurts_no_other(resources: Context) -> None:
     wanted = colours(resources, 5)
-    with Batcher(refuse_black, batch_size=8, wait_s=0.05, max_pending=8) as batcher:
-        embedder = Embedder(MeanColour(), batcher)  # type: ignore[arg-type]
+    backbone = NoBlack()
+    with over(resources, backbone) as embedder:
+        backbone.seen = 1
         result = embed(resources, embedder, wanted)
     assert result == ShardResult(photos=5, embedded=4, unusable=1)
     assert stored(resources, wanted[:1]) == {wanted[0]: Unusable(problem="not-embedded")}
+
+
+def test_a_shard_that_is_killed_before_it_stores_is_computed_again_and_loses_nothing(
+    resources: Context, embedder: Embedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        """Like a signal: nothing of ours catches it."""
+
+    def die(*_args: object) -> None:
+        raise Killed
+
+    wanted = colours(resources, 6)
+    with monkeypatch.context() as broken:
+        broken.setattr(images, "save_image_vectors", die)
+        with pytest.raises(Killed):
+            embed(resources, embedder, wanted)
+    assert stored(resources, wanted) == {}
+    assert embed(resources, embedder, wanted) == ShardResult(photos=6, embedded=6)
+    assert len(stored(resources, wanted)) == 6
+
+
+class Held(MeanColour):
+    """A backbone that computes nothing before it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.let = threading.Event()
+
+    def embed(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        assert self.seen == 0 or self.let.wait(20)
+        return super().embed(batch)
+
+
+def test_shards_that_share_photos_and_run_at_once_compute_each_once(
+    resources: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = colours(resources, 12)
+    shards = [wanted[:8], wanted[4:], wanted[2:10], wanted]
+    backbone = Held()
+    with over(resources, backbone) as embedder, ThreadPoolExecutor(4) as pool:
+        backbone.seen = 1
+        submit, asked = embedder.submit, threading.Semaphore(0)
+
+        def note(sha256: str, *, urgent: bool = False) -> Future[NDArray[np.float32]]:
+            future = submit(sha256, urgent=urgent)
+            asked.release()
+            return future
+
+        monkeypatch.setattr(embedder, "submit", note)
+        running = [pool.submit(embed, resources, embedder, shard) for shard in shards]
+        for _ in range(sum(map(len, shards))):
+            assert asked.acquire(timeout=20)
+        backbone.let.set()
+        assert [shard.result(20).photos for shard in running] == [8, 8, 8, 12]
+    assert len(stored(resources, wanted)) == 12
+    assert backbone.seen == 1 + 12
+
+
+def test_a_worker_that_stops_keeps_what_its_shards_have_computed(
+    resources: Context, backbone: MeanColour
+) -> None:
+    wanted = colours(resources, 9)
+    with over(resources, backbone) as embedder:
+        embed(resources, embedder, wanted[:5])
+        embedder.close(drain=False)
+        with pytest.raises(BatcherClosedError, match="Send the message again"):
+            embed(resources, embedder, wanted)
+    assert len(stored(resources, wanted)) == 5
 
 
 def test_a_shard_says_so_while_it_waits_for_a_slow_device(
@@ -146,6 +236,7 @@ def test_a_shard_says_so_while_it_waits_for_a_slow_device(
         if len(beats) == 3:
             future.set_result(np.ones(2, np.float32))
 
-    found = images._gather(future, time.monotonic() + 60, beat)
-    assert isinstance(found, np.ndarray)
+    results: dict[str, NDArray[np.float32] | Unusable] = {}
+    images._gather({"a": future}, results, beat)
+    assert isinstance(results["a"], np.ndarray)
     assert len(beats) == 3

@@ -143,7 +143,7 @@ def test_a_full_lane_goes_out_at_once_although_the_batch_is_not_full() -> None:
 def test_the_wait_counts_from_the_oldest_photo_of_either_lane(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    clock = SimpleNamespace(monotonic=lambda: 0.0)
+    clock = SimpleNamespace(monotonic=lambda: 0.0, thread_time=lambda: 0.0)
     monkeypatch.setattr(batcher_module, "time", clock)
     with Batcher(embed, batch_size=100, wait_s=PATIENT_S, max_pending=100) as batcher:
         futures = [batcher.submit(photo(1))]

@@ -1,0 +1,219 @@
+"""How a network is computed: by torch or OpenVINO, in float32 or bfloat16.
+
+Engines of one numerics give the same vectors up to the rounding that storing them costs; those of
+different numerics may not be mixed, so the numerics are part of a backbone's hash.
+"""
+
+import threading
+import warnings
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from copy import deepcopy
+from importlib.util import find_spec
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.vision.decode import PhotoTransform
+from pipelines.vision.devices import has_fast_bf16
+from schemas.errors import UsageError, WeightsError
+
+if TYPE_CHECKING:
+    import torch
+
+Embed = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+"""``(n, size, size, 3) uint8`` in, ``(n, width) float32`` out."""
+
+NUMERICS = {
+    "torch": "fp32",
+    "openvino": "fp32",
+    "torch-bf16": "torch-bf16",
+    "openvino-bf16": "openvino-bf16",
+}
+"""The engines there are, and the kind of numbers each computes."""
+
+AUTO = "auto"
+
+BF16_HOLDERS = frozenset({"resnet18", "resnet34"})
+"""Networks whose vectors in bfloat16 keep a cosine of 0.999 to those in float32.
+
+EfficientNet-Lite0 does not: 0.9966 at worst, 0.9991 on average over 160 real photos, the same
+with torch and OpenVINO.
+"""
+_FUSED_TOLERANCE = 1e-3
+
+
+def pick_engine(name: str, wanted: str, device: str, numerics: str | None = None) -> str:
+    """Choose a backbone's engine on a device: the one wanted, or the fastest that is safe.
+
+    ``numerics`` are those that the vectors at hand were computed with, and go first: an engine
+    of other numbers gives way to one of these. ``auto`` takes bfloat16 only where the device is
+    made for it, and OpenVINO only where its numbers are torch's.
+
+    Raises:
+        UsageError: there is no such engine, or not for this device or backbone.
+        WeightsError: only OpenVINO computes these numbers, and it is not installed.
+    """
+    if wanted != AUTO and wanted not in NUMERICS:
+        names = ", ".join((AUTO, *NUMERICS))
+        raise UsageError(f"Unknown engine {wanted!r}: use one of {names} (AFIN_ENGINE).")
+    if wanted == AUTO:
+        in_bf16 = holds_bf16(name) and has_fast_bf16(device)
+        engine = "torch-bf16" if in_bf16 else _float32(device)
+    else:
+        engine = wanted
+    if numerics is not None and NUMERICS[engine] != numerics:
+        engine = _float32(device) if numerics == "fp32" else numerics
+    if engine.endswith("bf16") and not holds_bf16(name):
+        raise UsageError(
+            f"{name} has not been shown to keep its vectors in bfloat16: set AFIN_ENGINE to auto "
+            f"(bfloat16 is for {', '.join(sorted(BF16_HOLDERS))})."
+        )
+    if engine.startswith("openvino"):
+        if device != "cpu":
+            raise UsageError(f"OpenVINO computes on the CPU only, not on {device} (AFIN_ENGINE).")
+        if not has_openvino():
+            raise WeightsError(
+                f"The engine {engine} is not installed: pip install 'afin[openvino]', or set "
+                "AFIN_ENGINE to auto for new models."
+            )
+    return engine
+
+
+def has_openvino() -> bool:
+    """Tell whether OpenVINO is installed, without importing it."""
+    return find_spec("openvino") is not None
+
+
+def holds_bf16(name: str) -> bool:
+    """Tell whether a backbone's vectors survive bfloat16."""
+    return name.partition(".")[0] in BF16_HOLDERS
+
+
+def _float32(device: str) -> str:
+    return "openvino" if device == "cpu" and has_openvino() else "torch"
+
+
+def build_engine(
+    engine: str, model: "torch.nn.Module", transform: PhotoTransform, device: str
+) -> Embed:
+    """Make a network in evaluation mode ready to compute; it is consumed."""
+    fused = fuse_batch_norms(model, transform.size)
+    if engine.startswith("openvino"):
+        return _build_openvino(fused, transform, bf16=engine.endswith("bf16"))
+    return TorchEngine(fused, transform, device, bf16=engine.endswith("bf16"))
+
+
+def fuse_batch_norms(model: "torch.nn.Module", side: int) -> "torch.nn.Module":
+    """Fold each batch norm into the convolution before it, where that leaves the vectors alone.
+
+    Which convolution a norm follows is guessed from the order of a block's parts, and the guess
+    is then tried: a network that computes something else with it is returned as it was.
+    """
+    import torch
+    from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+    fused = deepcopy(model)
+    for block in fused.modules():
+        for (name, part), (next_name, norm) in pairwise(list(block.named_children())):
+            if not isinstance(part, torch.nn.Conv2d) or not isinstance(norm, torch.nn.BatchNorm2d):
+                continue
+            if part.out_channels != norm.num_features:
+                continue
+            setattr(block, name, fuse_conv_bn_eval(part, norm))
+            # timm's norms carry the activation that follows them.
+            setattr(block, next_name, getattr(norm, "act", torch.nn.Identity()))
+    trial = torch.rand(2, 3, side, side, generator=torch.Generator().manual_seed(0)) * 4 - 2
+    with torch.inference_mode():
+        before, after = model(trial), fused(trial)
+    same = torch.allclose(before, after, rtol=_FUSED_TOLERANCE, atol=_FUSED_TOLERANCE)
+    return fused if same else model
+
+
+class TorchEngine:
+    """torch on any device: channels-last, bfloat16 where asked for, copies beside the compute.
+
+    Several threads may call it at once; on a GPU each has a stream of its own, so that one's
+    photos travel while the other's are computed.
+    """
+
+    def __init__(
+        self, model: "torch.nn.Module", transform: PhotoTransform, device: str, *, bf16: bool
+    ) -> None:
+        import torch
+
+        model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._model = model
+        self._device = device
+        self._bf16 = bf16
+        shape = (1, 3, 1, 1)
+        self._mean = torch.tensor(transform.mean, device=device).view(shape) * 255
+        self._std = torch.tensor(transform.std, device=device).view(shape) * 255
+        self._own = threading.local()
+
+    def __call__(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Embed ``(n, size, size, 3) uint8`` as ``(n, width) float32``."""
+        import torch
+
+        # TF32 is on by default in cuDNN and would give vectors that differ by device.
+        exact = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
+        kind = torch.device(self._device).type
+        lower = torch.autocast(kind, torch.bfloat16, enabled=self._bf16)
+        with torch.inference_mode(), exact, self._stream(), lower:
+            vectors: NDArray[np.float32] = self._model(self._prepare(batch)).float().cpu().numpy()
+        return vectors
+
+    def _prepare(self, batch: NDArray[np.uint8]) -> "torch.Tensor":
+        """Move photos to the device as uint8, and normalise them there, in channels-last order."""
+        import torch
+
+        pixels = torch.from_numpy(np.require(batch, requirements=["C", "W"]))
+        if self._device != "cpu":
+            pixels = pixels.pin_memory().to(self._device, non_blocking=True)
+        # A photo's bytes are channels-last already, so permuting them copies nothing.
+        return pixels.permute(0, 3, 1, 2).float().sub_(self._mean).div_(self._std)
+
+    def _stream(self) -> AbstractContextManager[Any]:
+        if self._device == "cpu":
+            return nullcontext()
+        import torch
+
+        if not hasattr(self._own, "stream"):
+            self._own.stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
+        return torch.cuda.stream(self._own.stream)
+
+
+def _build_openvino(model: "torch.nn.Module", transform: PhotoTransform, *, bf16: bool) -> Embed:
+    """Compile a network for the CPU; normalising becomes part of it, so that uint8 goes in."""
+    import openvino
+    import torch
+    from openvino.preprocess import PrePostProcessor
+
+    # OpenVINO's own way in; what it traces with is deprecated but works.
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\.jit")
+    side = transform.size
+    graph = openvino.convert_model(model, example_input=torch.zeros(2, 3, side, side))
+    graph.reshape([-1, 3, side, side])
+    steps = PrePostProcessor(graph)
+    photo = steps.input()
+    photo.tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
+    photo.model().set_layout(openvino.Layout("NCHW"))
+    mean, std = ([255 * part for part in parts] for parts in (transform.mean, transform.std))
+    photo.preprocess().convert_element_type(openvino.Type.f32).mean(mean).scale(std)
+    hints = {
+        "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        "NUM_STREAMS": 1,
+    }
+    compiled = openvino.Core().compile_model(steps.build(), "CPU", hints)
+    own = threading.local()
+
+    def embed(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        if not hasattr(own, "request"):
+            own.request = compiled.create_infer_request()
+        own.request.infer({0: np.require(batch, requirements=["C"])}, share_inputs=True)
+        return np.array(own.request.get_output_tensor(0).data, dtype=np.float32)
+
+    return embed
