@@ -29,7 +29,8 @@ def add_bands(connection: Connection, hashes: Mapping[str, int]) -> None:
     """Make photos findable by their perceptual hashes (unsigned, by content hash)."""
     rows = [
         {"band": band, "bits": bits, "photo_sha256": sha256}
-        for sha256, phash in hashes.items()
+        # In one order, so that two workers with the same photos never wait for each other.
+        for sha256, phash in sorted(hashes.items())
         for band, bits in enumerate(_cut(phash))
     ]
     insert_or_update(connection, photo_bands, rows, key=["band", "bits", "photo_sha256"])
@@ -89,7 +90,11 @@ def learn_placeholders(
         select(crawl_urls.c.photo_sha256)
         .where(crawl_urls.c.photo_sha256.in_(hashes), crawl_urls.c.category != "")
         .group_by(crawl_urls.c.photo_sha256)
-        .having(func.count(func.distinct(crawl_urls.c.external_id)) >= from_urls)
+        # Of one photo under several addresses, or in several synsets, only one side is many.
+        .having(
+            func.count(func.distinct(crawl_urls.c.external_id)) >= from_urls,
+            func.count(func.distinct(crawl_urls.c.url_sha256)) >= from_urls,
+        )
     )
     learned: list[str] = [found for found in connection.scalars(counted) if found]
     if learned:

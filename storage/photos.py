@@ -7,6 +7,7 @@ from sqlalchemy import Connection, delete, exists, func, select, update
 
 from schemas.base import Frozen
 from storage.crawl_tables import tagged_post_photos
+from storage.crawl_urls import forget_photo_urls
 from storage.database import in_parts, insert_or_update
 from storage.likeness import add_bands, to_stored
 from storage.tables import photos, post_photos, posts, training_examples
@@ -44,7 +45,8 @@ def add_photos(connection: Connection, rows: Sequence[PhotoRow]) -> None:
             "phash": None if row.phash is None else to_stored(row.phash),
             "created_at": now,
         }
-        for row in rows
+        # In one order, so that two workers with the same photos never wait for each other.
+        for row in sorted(rows, key=lambda row: row.sha256)
     }
     insert_or_update(connection, photos, list(unique.values()), key=["sha256"])
     add_bands(connection, {row.sha256: row.phash for row in rows if row.phash is not None})
@@ -136,6 +138,7 @@ def forget_unused_photos(connection: Connection, candidates: Collection[str]) ->
             )
         )
         connection.execute(delete(photos).where(photos.c.sha256.in_(found)))
+        forget_photo_urls(connection, found)
         unused += found
     return unused
 
