@@ -10,6 +10,9 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import insert, select
 
+from pipelines.sources.http import Fetcher
+from pipelines.sources.instagram import GraphAccess, read_account_page
+from pipelines.sources.pexels.api import search_page
 from pipelines.sources.pexels.budget import HOURLY
 from pipelines.sources.sandbox import INSTAGRAM_TOKEN, PEXELS_KEY, Misbehaviour, Sandbox, Server
 from schemas.runs import MemberState, RunState
@@ -184,7 +187,9 @@ def test_a_storm_of_429_ends_with_its_reason(
         run_id = crawl_imagenet(driver.resources, [(DOG, "animal")], recursive=False, limit=None)[0]
         report = driver.finish(run_id, hurry=True)
     assert report.state is RunState.DONE
-    assert report.dead == {"throttled": report.found}
+    # Whoever waits for a retry longer than it may has timed out.
+    assert set(report.dead) <= {"throttled", "timeout"}
+    assert sum(report.dead.values()) == report.found
 
 
 def test_photos_of_a_host_that_asked_for_patience_come_later(driver: Driver) -> None:
