@@ -23,6 +23,7 @@ from typing import Any
 import aiohttp
 
 from benchmarks.crawl_server import SLOW_HOSTS, run_server
+from benchmarks.photos import REAL
 from benchmarks.report import compare, note, print_result
 
 AT_ONCE = 64
@@ -34,7 +35,7 @@ def main() -> None:
     options = parse_options()
     with tempfile.TemporaryDirectory(prefix="afin-bench-") as folder:
         if options.many:
-            measure_many(Path(folder), options.urls)
+            measure_many(Path(folder), options)
         else:
             measure(Path(folder), options)
 
@@ -46,6 +47,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--pairs", type=int, default=3, help="turns each way takes (3)")
     parser.add_argument("--many", action="store_true", help="a long list, 40 %% dead or slow")
     parser.add_argument("--urls", type=int, default=100_000, help="of the long list (100000)")
+    parser.add_argument("--folder", type=Path, default=REAL, help="photos, in folders")
     found = shutil.which("img2dataset") or "/nowhere/img2dataset"
     parser.add_argument("--img2dataset", type=Path, default=Path(found), help="its command")
     options = parser.parse_args()
@@ -57,7 +59,7 @@ def parse_options() -> argparse.Namespace:
 def measure(folder: Path, options: argparse.Namespace) -> None:
     """Let every way take its turns, next to each other."""
     speeds: dict[str, list[float]] = {}
-    with run_server(options.photos) as (live, _slow):
+    with run_server(options.folder, options.photos) as (live, _slow):
         urls = [f"{live[number % len(live)]}/{number}.jpg" for number in range(options.photos)]
         listed = folder / "urls.txt"
         listed.write_text("\n".join(urls) + "\n")
@@ -150,9 +152,10 @@ async def _download(urls: list[str], folder: Path) -> None:
         await asyncio.gather(*(load(session) for _ in range(AT_ONCE)))
 
 
-def measure_many(folder: Path, number: int) -> None:
+def measure_many(folder: Path, options: argparse.Namespace) -> None:
     """Crawl the live ones of a list alone, then with the dead and slow ones among them."""
-    with run_server(500) as (live, slow):
+    number = options.urls
+    with run_server(options.folder, 500) as (live, slow):
         good = [f"{live[n % len(live)]}/{n}.jpg" for n in range(number * 6 // 10)]
         bad = _list_bad(live, slow, number - len(good))
         mixed = good + bad

@@ -1,4 +1,4 @@
-"""A server of photos that is no bottleneck: answers lie ready, each address has bytes of its own."""
+"""A server of photos that is no bottleneck: answers lie ready, and no two have the same bytes."""
 
 import argparse
 import asyncio
@@ -24,9 +24,9 @@ COMMENT = b"\xff\xfe\x00\x0a"
 DRAWN = 64
 
 
-def read_photos(count: int) -> list[bytes]:
-    """Return up to ``count`` different JPEGs: real ones if they are at hand, drawn ones if not."""
-    real = sorted(REAL.glob("*/*.jpg"))
+def read_photos(folder: Path, count: int) -> list[bytes]:
+    """Return up to ``count`` JPEGs of a folder of folders, drawn ones if there is none."""
+    real = sorted(folder.glob("*/*.jpg"))
     if not real:
         return [draw_photo("comida", number) for number in range(min(count, DRAWN))]
     step = max(len(real) // count, 1)
@@ -83,9 +83,16 @@ async def serve(photos: list[bytes]) -> None:
 
 
 @contextmanager
-def run_server(photos: int) -> Iterator[tuple[list[str], list[str]]]:
+def run_server(folder: Path, photos: int) -> Iterator[tuple[list[str], list[str]]]:
     """Serve from a process of its own; gives the bases of live hosts and of slow ones."""
-    command = [sys.executable, "-m", "benchmarks.crawl_server", "--photos", str(photos)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.crawl_server",
+        "--photos",
+        str(photos),
+        str(folder),
+    ]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as child:
         assert child.stdout is not None  # noqa: S101
@@ -100,7 +107,9 @@ def main() -> None:
     """Serve."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--photos", type=int, default=4000)
-    asyncio.run(serve(read_photos(parser.parse_args().photos)))
+    parser.add_argument("folder", type=Path, nargs="?", default=REAL)
+    options = parser.parse_args()
+    asyncio.run(serve(read_photos(options.folder, options.photos)))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from storage.crawl_urls import NewUrl, Use, add_urls
 from storage.runs import create_run, read_run
 from tasks.context import Context, adopt_settings, context
 from tasks.crawl import fetch
+from tasks.fetching import close_fetching
 from tasks.runs import feed, sweep
 
 CATEGORY = "comida"
@@ -56,19 +57,19 @@ def work(resources: Context, run_id: int, memory: list[int]) -> float:
     started = swept = time.monotonic()
     feed(run_id)
     with ThreadPoolExecutor(resources.settings.scrape_threads) as threads:
-        while True:
+        ended = False
+        while not ended:
             for task, args in _receive():
                 if task == "runs.feed":
-                    feed(*args)
+                    ended = feed(*args) == RunState.DONE
                 else:
                     threads.submit(fetch, *args)
-            with resources.database.read() as connection:
-                if read_run(connection, run_id).state is not RunState.RUNNING:
-                    break
             if time.monotonic() > swept + SWEEP_S:
                 swept = time.monotonic()
                 sweep()
                 memory.append(read_rss_mib())
+                with resources.database.read() as connection:
+                    ended = ended or read_run(connection, run_id).state is not RunState.RUNNING
             time.sleep(POLL_S)
     return time.monotonic() - started
 
@@ -108,11 +109,15 @@ def main() -> None:
     )
     resources, memory = context(), [read_rss_mib()]
     run_id = prepare(resources, options.urls.read_text().split())
+    used = time.process_time()
     seconds = work(resources, run_id, memory)
+    cpu_s = time.process_time() - used
+    close_fetching()
     with resources.database.read() as connection:
         report = read_crawl_report(connection, run_id)
     document = {
         "seconds": seconds,
+        "cpu_s": cpu_s,
         "kept": report.stored + report.duplicates,
         "stored": report.stored,
         "dead": report.dead,

@@ -98,17 +98,20 @@ def insert_or_update(
 ) -> None:
     """Insert rows; where ``key`` exists already, overwrite ``update`` (nothing, if empty)."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    if not rows:
+        return
+    statement = dialect.insert(table)
+    if update:
+        statement = statement.on_conflict_do_update(
+            index_elements=list(key),
+            set_={name: statement.excluded[name] for name in update},
+        )
+    else:
+        statement = statement.on_conflict_do_nothing(index_elements=list(key))
+    # Apart from the rows: a statement with its rows inside is compiled anew each time, for longer
+    # than the database takes.
     for start in range(0, len(rows), ROWS_PER_STATEMENT):
-        part = list(rows[start : start + ROWS_PER_STATEMENT])
-        statement = dialect.insert(table).values(part)
-        if update:
-            statement = statement.on_conflict_do_update(
-                index_elements=list(key),
-                set_={name: statement.excluded[name] for name in update},
-            )
-        else:
-            statement = statement.on_conflict_do_nothing(index_elements=list(key))
-        connection.execute(statement)
+        connection.execute(statement, list(rows[start : start + ROWS_PER_STATEMENT]))
 
 
 def in_parts(keys: Iterable[Key]) -> Iterator[list[Key]]:
