@@ -11,11 +11,13 @@ import asyncio
 import hashlib
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -27,6 +29,8 @@ from benchmarks.photos import REAL
 from benchmarks.report import compare, note, print_result
 
 AT_ONCE = 64
+
+Way = Callable[[Path], tuple[int, float]]
 FIRST, SECOND = 0, 1
 
 
@@ -64,7 +68,7 @@ def measure(folder: Path, options: argparse.Namespace) -> None:
         listed = folder / "urls.txt"
         listed.write_text("\n".join(urls) + "\n")
         for turn in range(options.pairs):
-            ways = {
+            ways: dict[str, Way] = {
                 "ours_header": lambda at: crawl(listed, at, "header"),
                 "img2dataset": lambda at: run_img2dataset(options.img2dataset, listed, at),
                 "ours_decode": lambda at: crawl(listed, at, "decode"),
@@ -73,9 +77,14 @@ def measure(folder: Path, options: argparse.Namespace) -> None:
             for name, way in ways.items():
                 at = folder / f"{name}-{turn}"
                 at.mkdir()
+                used = _children_cpu_s()
                 kept, seconds = way(at)
+                used = _children_cpu_s() - used
                 speeds.setdefault(name, []).append(kept / seconds)
-                note(f"{name}: {kept} photos in {seconds:.1f} s, {kept / seconds:.0f} a second")
+                note(
+                    f"{name}: {kept} photos in {seconds:.1f} s, {kept / seconds:.0f} a second; "
+                    f"{used:.1f} CPU s with its start"
+                )
                 shutil.rmtree(at)
     ratios = {
         "vs_img2dataset_headers": compare(speeds["ours_header"], speeds["img2dataset"]),
@@ -86,6 +95,11 @@ def measure(folder: Path, options: argparse.Namespace) -> None:
         f"{name}_per_s": [round(speed) for speed in found] for name, found in speeds.items()
     }
     print_result("crawl", ratios, {"photos": options.photos, **figures})
+
+
+def _children_cpu_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def crawl(listed: Path, folder: Path, check: str) -> tuple[int, float]:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from random import Random
 
 from benchmarks.photos import REAL
 from pipelines.sources.samples.writer import draw_photo
@@ -28,7 +29,7 @@ def read_photos(folder: Path, count: int) -> list[bytes]:
     """Return up to ``count`` JPEGs of a folder of folders, drawn ones if there is none."""
     real = sorted(folder.glob("*/*.jpg"))
     if not real:
-        return [draw_photo("comida", number) for number in range(min(count, DRAWN))]
+        return [draw_photo("comida", Random(number)) for number in range(min(count, DRAWN))]
     step = max(len(real) // count, 1)
     found = (path.read_bytes() for path in real[::step])
     return [photo for photo in found if photo[:2] == b"\xff\xd8"][:count]
