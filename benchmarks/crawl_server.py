@@ -29,7 +29,8 @@ def read_photos(folder: Path, count: int) -> list[bytes]:
     """Return up to ``count`` JPEGs of a folder of folders, drawn ones if there is none."""
     real = sorted(folder.glob("*/*.jpg"))
     if not real:
-        return [draw_photo("comida", Random(number)) for number in range(min(count, DRAWN))]
+        seeds = [Random(number) for number in range(min(count, DRAWN))]  # noqa: S311 - same photos
+        return [draw_photo("comida", seed) for seed in seeds]
     step = max(len(real) // count, 1)
     found = (path.read_bytes() for path in real[::step])
     return [photo for photo in found if photo[:2] == b"\xff\xd8"][:count]
