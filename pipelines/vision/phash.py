@@ -14,7 +14,7 @@ def dhash(rgb: NDArray[np.uint8]) -> int:
     Grey, shrunk to 9 x 8 pixels; each bit says whether a pixel is brighter than its left neighbour
     (Krawetz 2013, "Kind of Like That"). The first comparison is the highest bit.
     """
-    grey = Image.fromarray(rgb).convert("L").resize((SIDE + 1, SIDE), Image.Resampling.BOX)
+    grey = Image.fromarray(rgb).convert("L").resize((SIDE + 1, SIDE), Image.Resampling.BILINEAR)
     pixels = np.asarray(grey, np.int16)
     bits = np.packbits(pixels[:, 1:] > pixels[:, :-1])
     return int.from_bytes(bits.tobytes(), "big")
