@@ -98,7 +98,8 @@ def test_each_misbehaviour_is_recorded_and_hurts_only_itself(
         Misbehaviour.HALF,
         Misbehaviour.UNAVAILABLE,
     }
-    assert report.stored == examples == stored
+    # The row of a learned placeholder stays.
+    assert report.stored == examples <= stored
     assert report.stored > 0 or misbehaviour is Misbehaviour.ROBOTS
     assert sandbox.trap_hits == 0
     assert time.monotonic() - started < 45
@@ -112,7 +113,7 @@ def test_what_is_only_odd_is_stored(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, misbehaviour: Misbehaviour
 ) -> None:
     sandbox.misbehave(Server.IMAGENET_PHOTOS, {misbehaviour: 0.5})
-    with driving(sandbox, tmp_path, monkeypatch, **HURRIED) as driver:
+    with driving(sandbox, tmp_path, monkeypatch, fetch_timeout_s="2") as driver:
         run_id = crawl_imagenet(driver.resources, [(DOG, "animal")], recursive=False, limit=None)[0]
         report = driver.finish(run_id)
     assert (report.dead, report.refused) == ({}, {})
