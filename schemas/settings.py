@@ -2,10 +2,10 @@
 
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from schemas.errors import UsageError
 
@@ -44,8 +44,9 @@ class Settings(BaseSettings):
     max_caption_chars: int = Field(
         10_000, ge=1, description="longer captions are cut; Instagram's own limit is 2,200"
     )
-    fetch_allow_loopback: bool = Field(
-        False, description="let photos be fetched from this machine (the demo's own server)"
+    fetch_allow_loopback: Annotated[bool | frozenset[str], NoDecode] = Field(
+        False,
+        description="let photos be fetched from this machine: true, or only host:port,host:port",
     )
     fetch_honour_robots: bool = Field(
         True, description="obey robots.txt and X-Robots-Tag: noai; turning it off is logged"
@@ -173,6 +174,13 @@ class Settings(BaseSettings):
         None, description="a worker renews this file while it hears from the broker"
     )
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
+
+    @field_validator("fetch_allow_loopback", mode="before")
+    @classmethod
+    def _split_hosts(cls, value: object) -> object:
+        if isinstance(value, str) and ":" in value:
+            return frozenset(host.strip().lower() for host in value.split(",") if host.strip())
+        return value
 
     @property
     def database(self) -> str:

@@ -1,6 +1,7 @@
 """Photos and bundles as files, on this machine or in an object store, through fsspec."""
 
 import hashlib
+import os
 import shutil
 import uuid
 from pathlib import Path
@@ -61,6 +62,8 @@ class BlobStore:
     def exists(self, key: str) -> bool:
         """Whether a file is kept under ``key``."""
         try:
+            if self.local:
+                return Path(self._path(key)).exists()
             return bool(self._fs.exists(self._path(key)))
         except OSError as error:
             raise self._unreachable(error) from error
@@ -88,14 +91,12 @@ class BlobStore:
             if not self.local:
                 self._fs.pipe_file(path, data)
                 return
-            target = Path(path)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            half = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
             try:
-                half.write_bytes(data)
-                half.replace(target)
-            finally:
-                half.unlink(missing_ok=True)
+                _replace(path, data)
+            except FileNotFoundError:
+                # Photos are many and their folders few: it is there nearly always.
+                Path(path).parent.mkdir(parents=True, exist_ok=True)
+                _replace(path, data)
         except OSError as error:
             raise self._unreachable(error) from error
 
@@ -185,6 +186,19 @@ class BlobStore:
             f"The blob store {self.location} cannot be used: {error.strerror or error}. "
             "Check AFIN_BLOB_URL, its credentials and the free space."
         )
+
+
+def _replace(path: str, data: bytes) -> None:
+    """Write a file of this machine beside its place, and move it there in one step."""
+    folder, _, name = path.rpartition("/")
+    half = Path(f"{folder}/.{name}.{os.urandom(8).hex()}")
+    try:
+        with half.open("xb") as file:
+            file.write(data)
+        half.replace(path)
+    except BaseException:
+        half.unlink(missing_ok=True)
+        raise
 
 
 def _photo_key(sha256: str) -> str:

@@ -82,12 +82,24 @@ def claim_parts(connection: Connection, run_id: int, *, window: int) -> list[int
         .where(columns.id.in_(claimed))
         .values(
             state=MemberState.IN_FLIGHT,
-            attempts=columns.attempts + 1,
             touched_at=_now(),
             not_before=None,
         )
     )
     return claimed
+
+
+def begin_part(connection: Connection, part_id: int) -> Part | None:
+    """Return a part in flight, because somebody lists its next page now; else None.
+
+    Only this counts as a try: a message that waits for a worker has done its part no harm.
+    """
+    began = connection.execute(
+        update(crawl_parts)
+        .where(crawl_parts.c.id == part_id, crawl_parts.c.state == MemberState.IN_FLIGHT)
+        .values(attempts=crawl_parts.c.attempts + 1, touched_at=_now())
+    )
+    return read_part(connection, part_id) if began.rowcount else None
 
 
 def read_part(connection: Connection, part_id: int) -> Part | None:
@@ -99,9 +111,15 @@ def read_part(connection: Connection, part_id: int) -> Part | None:
 
 
 def keep_page(
-    connection: Connection, part: Part, *, cursor: str | None, found: int, problem: str | None
+    connection: Connection,
+    part: Part,
+    *,
+    cursor: str | None,
+    found: int,
+    idle: bool,
+    problem: str | None,
 ) -> bool:
-    """Note that a page was listed; without a cursor it was the last.
+    """Note that a page was listed; without a cursor it was the last, ``idle`` one brought nothing.
 
     Only who still holds the part at this page may do so: return whether this call did.
     """
@@ -118,22 +136,13 @@ def keep_page(
             cursor=cursor,
             pages=columns.pages + 1,
             found=columns.found + found,
-            idle_pages=0 if found else columns.idle_pages + 1,
+            idle_pages=columns.idle_pages + 1 if idle else 0,
             attempts=0,
             problem=problem[:1000] if problem else columns.problem,
             touched_at=_now(),
         )
     )
     return result.rowcount == 1
-
-
-def touch_part(connection: Connection, part_id: int) -> None:
-    """Note that the listing of a part goes on."""
-    connection.execute(
-        update(crawl_parts)
-        .where(crawl_parts.c.id == part_id, crawl_parts.c.state == MemberState.IN_FLIGHT)
-        .values(touched_at=_now())
-    )
 
 
 def postpone_part(
@@ -148,7 +157,7 @@ def postpone_part(
             state=MemberState.PENDING,
             not_before=until,
             problem=problem[:1000],
-            attempts=columns.attempts - (0 if attempt else 1),
+            attempts=columns.attempts if attempt else columns.attempts - 1,
             touched_at=_now(),
         )
     )

@@ -1,15 +1,19 @@
 """What became of a crawl: how many photos it has, and why it lacks the others."""
 
+from collections import Counter
+
 from sqlalchemy import Connection, func, select
 
 from schemas.crawls import CrawlReport, HostReport
 from schemas.runs import MemberState, Progress
+from storage.crawl_counts import count_urls
 from storage.crawl_parts import count_parts, list_parts, next_start
 from storage.crawl_tables import crawl_urls
-from storage.crawl_urls import KNOWN, LIMIT, STORED, count_urls
+from storage.crawl_urls import KNOWN, LIMIT, STORED
 from storage.runs import read_run
 
 DUPLICATES = ("duplicate", "near-duplicate")
+ENDED = (MemberState.DONE, MemberState.DEAD)
 HOSTS_SHOWN = 20
 
 
@@ -41,7 +45,9 @@ def read_crawl_report(connection: Connection, run_id: int) -> CrawlReport:
     """
     run = read_run(connection, run_id)
     columns = crawl_urls.c
-    outcomes: dict[str, int] = {}
+    outcomes: Counter[str] = Counter()
+    dead: Counter[str] = Counter()
+    found = 0
     hosts: dict[str, dict[str, int]] = {}
     size_bytes = 0
     query = (
@@ -55,17 +61,16 @@ def read_crawl_report(connection: Connection, run_id: int) -> CrawlReport:
         .where(columns.run_id == run_id)
         .group_by(columns.host, columns.state, columns.outcome)
     )
-    dead: dict[str, int] = {}
     for row in connection.execute(query):
-        outcome = row.outcome or "waiting"
-        outcomes[outcome] = outcomes.get(outcome, 0) + row.number
+        outcome = (row.outcome or "waiting") if row.state in ENDED else "waiting"
+        (dead if row.state == MemberState.DEAD else outcomes)[outcome] += row.number
+        found += row.number
         size_bytes += int(row.size_bytes)
         host = hosts.setdefault(row.host, {"found": 0, "stored": 0, "dead": 0})
         host["found"] += row.number
         host["stored"] += row.number if outcome in (STORED, KNOWN) else 0
         if row.state == MemberState.DEAD:
             host["dead"] += row.number
-            dead[outcome] = dead.get(outcome, 0) + row.number
     counted = {STORED, KNOWN, LIMIT, "waiting", "placeholder", *DUPLICATES}
     parts = list_parts(connection, run_id)
     busiest = sorted(hosts.items(), key=lambda item: (-item[1]["found"], item[0]))
@@ -73,19 +78,15 @@ def read_crawl_report(connection: Connection, run_id: int) -> CrawlReport:
         run=run_id,
         state=run.state,
         error=run.error,
-        found=sum(outcomes.values()),
-        stored=outcomes.get(STORED, 0),
-        known=outcomes.get(KNOWN, 0),
-        waiting=outcomes.get("waiting", 0),
-        duplicates=sum(outcomes.get(name, 0) for name in DUPLICATES),
-        placeholders=outcomes.get("placeholder", 0),
-        beyond_limit=outcomes.get(LIMIT, 0),
-        dead=dict(sorted(dead.items(), key=lambda item: -item[1])),
-        refused={
-            name: number
-            for name, number in sorted(outcomes.items())
-            if name not in counted and name not in dead
-        },
+        found=found,
+        stored=outcomes[STORED],
+        known=outcomes[KNOWN],
+        waiting=outcomes["waiting"],
+        duplicates=sum(outcomes[name] for name in DUPLICATES),
+        placeholders=outcomes["placeholder"],
+        beyond_limit=outcomes[LIMIT],
+        dead=dict(sorted(dead.items(), key=lambda item: (-item[1], item[0]))),
+        refused={name: number for name, number in sorted(outcomes.items()) if name not in counted},
         size_bytes=size_bytes,
         lists=len(parts),
         pages=sum(part.pages for part in parts),

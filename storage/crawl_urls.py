@@ -1,16 +1,17 @@
 """Addresses of a crawl's photos: found once, fetched once, each with how it ended."""
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, bindparam, func, select, update
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, select, update
 
 from schemas.base import Frozen
 from schemas.runs import MemberState
 from storage.crawl_tables import crawl_urls, crawl_uses
 from storage.database import ROWS_PER_STATEMENT, in_parts, insert_or_update
+from storage.tables import photos
 
 STORED = "stored"
 KNOWN = "known"
@@ -18,6 +19,9 @@ KNOWN = "known"
 
 LIMIT = "limit"
 """Found, but the crawl already had as many photos as it was asked for."""
+
+FORGOTTEN = "forgotten"
+"""It was stored, and deleted since because nothing used it any more."""
 
 MOST_RESTS = 3
 
@@ -60,7 +64,8 @@ class WantedUrl(Frozen):
 class SettledUrl(Frozen):
     """How a fetch ended: ``outcome`` is ``stored``, or the reason why nothing was.
 
-    ``failed`` tells a fetch that may work another time from a photo that is not wanted.
+    ``failed`` tells a fetch that may work another time from a photo that is not wanted. ``shown``
+    replaces an address that nobody will ask again and that holds what nobody should read.
     """
 
     id: int
@@ -68,6 +73,7 @@ class SettledUrl(Frozen):
     failed: bool = False
     photo_sha256: str | None = None
     size_bytes: int | None = None
+    shown: str | None = None
 
 
 def hash_url(url: str) -> str:
@@ -76,48 +82,52 @@ def hash_url(url: str) -> str:
 
 
 def add_urls(
-    connection: Connection, run_id: int, part_id: int, found: Sequence[NewUrl]
+    connection: Connection,
+    run_id: int,
+    part_id: int,
+    found: Sequence[NewUrl],
+    *,
+    room: dict[str, int] | None = None,
 ) -> tuple[int, list[tuple[Use, str]]]:
     """Record listed addresses; return how many are new to the crawl, and uses that are served now.
 
     An address whose photo an earlier crawl (or this one) has stored is not fetched again: its uses
-    come back with the photo's content hash, for the caller to fulfil.
+    come back with the photo's content hash, for the caller to fulfil. ``room`` is how many photos
+    each category still takes; it is used up, and what is known beyond it is left out.
     """
     new, served = 0, []
     for start in range(0, len(found), ROWS_PER_STATEMENT):
         part = found[start : start + ROWS_PER_STATEMENT]
-        added, fulfilled = _add_some(connection, run_id, part_id, part)
+        added, fulfilled = _add_some(connection, run_id, part_id, part, room)
         new += added
         served += fulfilled
     return new, served
 
 
 def _add_some(
-    connection: Connection, run_id: int, part_id: int, found: Sequence[NewUrl]
+    connection: Connection,
+    run_id: int,
+    part_id: int,
+    found: Sequence[NewUrl],
+    room: dict[str, int] | None,
 ) -> tuple[int, list[tuple[Use, str]]]:
     hashes = {hash_url(one.url): one for one in reversed(found)}
     # Locked before anything is asked of them: one that is settled meanwhile is known afterwards.
-    before = _ids(connection, run_id, hashes, lock=True)
+    before = _lock_ids(connection, run_id, hashes)
     known = _known_photos(connection, hashes)
-    rows = [
-        {
-            "run_id": run_id,
-            "part_id": part_id,
-            **one.model_dump(exclude={"use"}),
-            "external_id": one.external_id[:200],
-            "host": one.host[:255],
-            "url_sha256": digest,
-            "state": MemberState.DONE if digest in known else MemberState.PENDING,
-            "outcome": KNOWN if digest in known else None,
-            "photo_sha256": known.get(digest),
-            "attempts": 0,
-            "touched_at": _now(),
-        }
-        for digest, one in sorted(hashes.items())
-        if digest not in before
-    ]
+    rows, beyond = [], set()
+    for digest, one in sorted(hashes.items()):
+        if digest in before:
+            continue
+        photo = known.get(digest)
+        if photo is not None and room is not None and not _take(room, one.category):
+            beyond.add(digest)
+            photo = None
+        rows.append(_new_row(run_id, part_id, digest, one, photo, beyond=digest in beyond))
     insert_or_update(connection, crawl_urls, rows, key=["run_id", "url_sha256"])
-    ids = _ids(connection, run_id, hashes)
+    # Again, for those that another page has added meanwhile, and that may even be settled by now.
+    ids = _lock_ids(connection, run_id, hashes)
+    known |= _known_photos(connection, ids.keys() - known.keys())
     uses = {(ids[hash_url(one.url)], one.use): hash_url(one.url) for one in found}
     insert_or_update(
         connection,
@@ -125,7 +135,37 @@ def _add_some(
         [{"url_id": url_id, **use.model_dump()} for url_id, use in uses],
         key=["url_id", "use", "category", "target", "position"],
     )
-    return len(rows), [(use, known[digest]) for (_, use), digest in uses.items() if digest in known]
+    served = [
+        (use, known[digest])
+        for (_, use), digest in uses.items()
+        if digest in known and digest not in beyond
+    ]
+    return len(rows), served
+
+
+def _new_row(
+    run_id: int, part_id: int, digest: str, one: NewUrl, photo: str | None, *, beyond: bool
+) -> dict[str, object]:
+    outcome = LIMIT if beyond else KNOWN if photo is not None else None
+    return {
+        "run_id": run_id,
+        "part_id": part_id,
+        **one.model_dump(exclude={"use"}),
+        "external_id": one.external_id[:200],
+        "host": one.host[:255],
+        "url_sha256": digest,
+        "state": MemberState.PENDING if outcome is None else MemberState.DONE,
+        "outcome": outcome,
+        "photo_sha256": photo,
+        "attempts": 0,
+        "touched_at": _now(),
+    }
+
+
+def _take(room: dict[str, int], category: str) -> bool:
+    left = room.get(category, 0)
+    room[category] = left - 1
+    return left > 0
 
 
 def claim_urls(
@@ -142,28 +182,33 @@ def claim_urls(
         connection.execute(
             update(crawl_urls)
             .where(columns.id.in_(part))
-            .values(
-                state=MemberState.IN_FLIGHT,
-                attempts=columns.attempts + 1,
-                shard=shard,
-                touched_at=_now(),
-            )
+            .values(state=MemberState.IN_FLIGHT, shard=shard, touched_at=_now())
         )
     return len(claimed)
 
 
-def read_shard(connection: Connection, run_id: int, shard: int) -> list[WantedUrl]:
-    """Return the addresses of a shard that are still in flight."""
+def begin_shard(connection: Connection, run_id: int, shard: int) -> list[WantedUrl]:
+    """Return the addresses of a shard that are still in flight, because somebody fetches them now.
+
+    Only this counts as a try: a message that waits for a worker has done its addresses no harm.
+    """
     columns = crawl_urls.c
     query = select(columns.id, columns.url, columns.external_id, columns.credit).where(
         columns.shard == shard,
         columns.run_id == run_id,
         columns.state == MemberState.IN_FLIGHT,
     )
-    return [
+    wanted = [
         WantedUrl(id=row.id, url=row.url, external_id=row.external_id, credit=row.credit)
-        for row in connection.execute(query.order_by(columns.id))
+        for row in connection.execute(query.order_by(columns.id).with_for_update())
     ]
+    for part in in_parts(one.id for one in wanted):
+        connection.execute(
+            update(crawl_urls)
+            .where(columns.id.in_(part))
+            .values(attempts=columns.attempts + 1, touched_at=_now())
+        )
+    return wanted
 
 
 def read_uses(connection: Connection, url_ids: Collection[int]) -> dict[int, list[Use]]:
@@ -181,9 +226,26 @@ def touch_shard(connection: Connection, shard: int) -> None:
     """Note that the fetching of a shard goes on."""
     connection.execute(
         update(crawl_urls)
-        .where(crawl_urls.c.shard == shard, crawl_urls.c.state == MemberState.IN_FLIGHT)
+        .where(
+            crawl_urls.c.id.in_(
+                _unlocked(crawl_urls.c.shard == shard, crawl_urls.c.state == MemberState.IN_FLIGHT)
+            )
+        )
         .values(touched_at=_now())
     )
+
+
+def lock_unsettled(connection: Connection, url_ids: Collection[int]) -> set[int]:
+    """Return those addresses whose photo is not decided on yet, and keep others from doing it.
+
+    A shard that was thought lost may be fetched twice; only the first end of each counts.
+    """
+    columns = crawl_urls.c
+    found: set[int] = set()
+    for part in in_parts(url_ids):
+        query = select(columns.id).where(columns.id.in_(part), columns.state != MemberState.DONE)
+        found.update(connection.scalars(query.order_by(columns.id).with_for_update()))
+    return found
 
 
 def settle_urls(connection: Connection, settled: Sequence[SettledUrl]) -> None:
@@ -200,6 +262,12 @@ def settle_urls(connection: Connection, settled: Sequence[SettledUrl]) -> None:
         }
         for one in sorted(settled, key=lambda one: one.id)
     ]
+    _update_each(connection, rows)
+    shown = [{"key": one.id, "url": one.shown} for one in settled if one.shown is not None]
+    _update_each(connection, shown)
+
+
+def _update_each(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
     if rows:
         connection.execute(
             update(crawl_urls)
@@ -209,33 +277,42 @@ def settle_urls(connection: Connection, settled: Sequence[SettledUrl]) -> None:
         )
 
 
-def rest_urls(connection: Connection, url_ids: Collection[int]) -> set[int]:
-    """Leave addresses whose host asked for patience in flight, to be recalled after a while.
+def rest_urls(
+    connection: Connection, rests_s: Mapping[int, float], *, timeout_s: float
+) -> set[int]:
+    """Leave addresses whose host asked for patience in flight; each is recalled after its seconds.
 
-    Returns those; one that was tried ``MOST_RESTS`` times is not among them.
+    ``timeout_s`` is that of ``recall_urls``. Returns those that rest; one that was tried
+    ``MOST_RESTS`` times is not among them.
     """
     columns = crawl_urls.c
     resting: set[int] = set()
-    for part in in_parts(url_ids):
+    for part in in_parts(rests_s):
         query = select(columns.id).where(columns.id.in_(part), columns.attempts < MOST_RESTS)
-        found = list(connection.scalars(query))
-        connection.execute(
-            update(crawl_urls).where(columns.id.in_(found)).values(shard=None, touched_at=_now())
-        )
-        resting.update(found)
+        resting.update(connection.scalars(query))
+    rows = [
+        {
+            "key": url_id,
+            "shard": None,
+            "touched_at": _now() + timedelta(seconds=rests_s[url_id] - timeout_s),
+        }
+        for url_id in sorted(resting)
+    ]
+    _update_each(connection, rows)
     return resting
 
 
 def skip_urls(connection: Connection, run_id: int, category: str) -> None:
     """Leave unfetched what a crawl still has in line for a category that has enough."""
     columns = crawl_urls.c
+    waiting = _unlocked(
+        columns.run_id == run_id,
+        columns.state == MemberState.PENDING,
+        columns.category == category,
+    )
     connection.execute(
         update(crawl_urls)
-        .where(
-            columns.run_id == run_id,
-            columns.state == MemberState.PENDING,
-            columns.category == category,
-        )
+        .where(columns.id.in_(waiting))
         .values(state=MemberState.DONE, outcome=LIMIT, touched_at=_now())
     )
 
@@ -243,21 +320,23 @@ def skip_urls(connection: Connection, run_id: int, category: str) -> None:
 def recall_urls(connection: Connection, run_id: int, *, timeout_s: float, max_attempts: int) -> int:
     """Put addresses back in line that nothing was heard of; return how many.
 
-    One that was sent out too often is given up: it may be what kills its workers.
+    One that was begun too often is given up: it may be what kills its workers.
     """
     columns = crawl_urls.c
-    overdue = (
+    silent = _unlocked(
         columns.run_id == run_id,
         columns.state == MemberState.IN_FLIGHT,
         columns.touched_at < _now() - timedelta(seconds=timeout_s),
     )
     connection.execute(
         update(crawl_urls)
-        .where(*overdue, columns.attempts >= max_attempts)
+        .where(columns.id.in_(silent), columns.attempts >= max_attempts)
         .values(state=MemberState.DEAD, outcome="lost", shard=None)
     )
     return connection.execute(
-        update(crawl_urls).where(*overdue).values(state=MemberState.PENDING, shard=None)
+        update(crawl_urls)
+        .where(columns.id.in_(silent))
+        .values(state=MemberState.PENDING, shard=None)
     ).rowcount
 
 
@@ -271,69 +350,38 @@ def retry_urls(connection: Connection, run_id: int) -> int:
     return result.rowcount
 
 
-def count_urls(connection: Connection, run_id: int) -> dict[MemberState, int]:
-    """Return how many addresses of a crawl stand where."""
-    query = (
-        select(crawl_urls.c.state, func.count())
-        .where(crawl_urls.c.run_id == run_id)
-        .group_by(crawl_urls.c.state)
+def forget_photo_urls(connection: Connection, hashes: Collection[str]) -> None:
+    """Keep no address of photos that are deleted; that they were crawled still counts."""
+    connection.execute(
+        update(crawl_urls)
+        .where(crawl_urls.c.photo_sha256.in_(hashes))
+        .values(photo_sha256=None, outcome=FORGOTTEN, url="", credit="", external_id="")
     )
-    found: dict[str, int] = dict(connection.execute(query).all())
-    return {state: found.get(state, 0) for state in MemberState}
-
-
-def count_waiting(connection: Connection, run_id: int, *, most: int) -> int:
-    """Return how many addresses wait for their turn, counting no further than ``most``."""
-    waiting = (
-        select(crawl_urls.c.id)
-        .where(crawl_urls.c.run_id == run_id, crawl_urls.c.state == MemberState.PENDING)
-        .limit(most)
-        .subquery()
-    )
-    return connection.scalars(select(func.count()).select_from(waiting)).one()
-
-
-def count_in_flight(connection: Connection, run_id: int) -> dict[str, int]:
-    """Return how many addresses of each category are in flight."""
-    return _by_category(connection, run_id, crawl_urls.c.state == MemberState.IN_FLIGHT)
-
-
-def count_photos(connection: Connection, run_id: int) -> dict[str, int]:
-    """Return how many photos a crawl has for each category."""
-    return _by_category(connection, run_id, crawl_urls.c.outcome.in_((STORED, KNOWN)))
-
-
-def _by_category(
-    connection: Connection, run_id: int, chosen: ColumnElement[bool]
-) -> dict[str, int]:
-    query = (
-        select(crawl_urls.c.category, func.count())
-        .where(crawl_urls.c.run_id == run_id, chosen)
-        .group_by(crawl_urls.c.category)
-    )
-    return dict(connection.execute(query).all())
 
 
 def _known_photos(connection: Connection, hashes: Collection[str]) -> dict[str, str]:
-    query = select(crawl_urls.c.url_sha256, crawl_urls.c.photo_sha256).where(
-        crawl_urls.c.url_sha256.in_(hashes),
-        crawl_urls.c.state == MemberState.DONE,
-        crawl_urls.c.photo_sha256.is_not(None),
+    query = (
+        select(crawl_urls.c.url_sha256, crawl_urls.c.photo_sha256)
+        # A photo may have been forgotten since.
+        .join(photos, photos.c.sha256 == crawl_urls.c.photo_sha256)
+        .where(crawl_urls.c.url_sha256.in_(hashes), crawl_urls.c.state == MemberState.DONE)
     )
     return dict(connection.execute(query).all())
 
 
-def _ids(
-    connection: Connection, run_id: int, hashes: Collection[str], *, lock: bool = False
-) -> dict[str, int]:
+def _lock_ids(connection: Connection, run_id: int, hashes: Collection[str]) -> dict[str, int]:
     query = (
         select(crawl_urls.c.url_sha256, crawl_urls.c.id)
         .where(crawl_urls.c.run_id == run_id, crawl_urls.c.url_sha256.in_(hashes))
         .order_by(crawl_urls.c.id)
+        .with_for_update()
     )
-    if lock:
-        query = query.with_for_update()
     return dict(connection.execute(query).all())
+
+
+def _unlocked(*chosen: ColumnElement[bool]) -> Select[tuple[int]]:
+    """Ids of addresses that nobody settles just now: waiting for them could end in a deadlock."""
+    return select(crawl_urls.c.id).where(*chosen).with_for_update(skip_locked=True)
 
 
 def _now() -> datetime:

@@ -96,7 +96,11 @@ def learn_placeholders(
         select(crawl_urls.c.photo_sha256)
         .where(crawl_urls.c.photo_sha256.in_(hashes), crawl_urls.c.category != "")
         .group_by(crawl_urls.c.photo_sha256)
-        .having(func.count(func.distinct(crawl_urls.c.external_id)) >= from_urls)
+        # Of one photo under several addresses, or in several synsets, only one side is many.
+        .having(
+            func.count(func.distinct(crawl_urls.c.external_id)) >= from_urls,
+            func.count(func.distinct(crawl_urls.c.url_sha256)) >= from_urls,
+        )
     )
     learned: list[str] = [found for found in connection.scalars(counted) if found]
     if learned:

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Connection, delete, exists, func, or_, sel
 from schemas.base import Frozen
 from schemas.runs import EVERY_POST, PostScope
 from storage.crawl_tables import tagged_post_photos
+from storage.crawl_urls import forget_photo_urls
 from storage.database import in_parts, insert_or_update
 from storage.event_tables import doomed_blobs
 from storage.likeness import add_bands, from_stored, to_stored
@@ -46,7 +47,8 @@ def add_photos(connection: Connection, rows: Sequence[PhotoRow]) -> None:
             "phash": None if row.phash is None else to_stored(row.phash),
             "created_at": now,
         }
-        for row in rows
+        # In one order, so that two workers with the same photos never wait for each other.
+        for row in sorted(rows, key=lambda row: row.sha256)
     }
     insert_or_update(connection, photos, list(unique.values()), key=["sha256"])
     add_bands(connection, {row.sha256: row.phash for row in rows if row.phash is not None})
@@ -168,6 +170,7 @@ def forget_unused_photos(connection: Connection, candidates: Collection[str]) ->
             )
         )
         connection.execute(delete(photos).where(photos.c.sha256.in_(found)))
+        forget_photo_urls(connection, found)
         unused += found
     now = datetime.now(UTC)
     doomed = [{"sha256": sha256, "created_at": now} for sha256 in unused]

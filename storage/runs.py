@@ -85,6 +85,16 @@ def read_run(connection: Connection, run_id: int, *, lock: bool = False) -> Run:
     return _run(row)
 
 
+def lock_run(connection: Connection, run_id: int) -> Run:
+    """Return one run, and let nobody else feed or steer it until the transaction ends.
+
+    Raises:
+        NotFoundError: there is no such run.
+    """
+    connection.execute(select(runs.c.id).where(runs.c.id == run_id).with_for_update())
+    return read_run(connection, run_id)
+
+
 def list_runs(
     connection: Connection, *, state: RunState | None = None, kind: RunKind | None = None
 ) -> list[Run]:
@@ -133,6 +143,11 @@ def resume_run(connection: Connection, run_id: int) -> bool:
 def note_run_error(connection: Connection, run_id: int, error: str) -> None:
     """Keep why a run will have failed although some of its work still goes on."""
     connection.execute(update(runs).where(runs.c.id == run_id).values(error=error[:1000]))
+
+
+def clear_run_error(connection: Connection, run_id: int) -> None:
+    """Forget why a run would have failed: that work is tried again."""
+    connection.execute(update(runs).where(runs.c.id == run_id).values(error=None))
 
 
 def reopen_run(connection: Connection, run_id: int) -> None:

@@ -66,7 +66,10 @@ def _save_some(connection: Connection, posts: Sequence[NewTaggedPost]) -> dict[s
 def settle_tagged_photo(
     connection: Connection, post_id: int, position: int, *, sha256: str | None, problem: str | None
 ) -> None:
-    """Say how the fetching of a tagged post's photo ended; one that is there stays."""
+    """Say how the fetching of a tagged post's photo ended; one that is there stays.
+
+    Its address goes: it has expired by the time that anybody could ask for it again.
+    """
     columns = tagged_post_photos.c
     connection.execute(
         update(tagged_post_photos)
@@ -75,7 +78,7 @@ def settle_tagged_photo(
             columns.position == position,
             columns.photo_sha256.is_(None),
         )
-        .values(photo_sha256=sha256, problem=problem)
+        .values(photo_sha256=sha256, problem=problem, url=None)
     )
 
 

@@ -3,7 +3,7 @@
 import logging
 import math
 import secrets
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from concurrent.futures import CancelledError
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,27 +22,20 @@ from schemas.errors import (
 )
 from schemas.runs import MemberState, Run, RunState
 from schemas.settings import Settings
+from storage.crawl_counts import count_in_flight, count_photos, count_waiting
 from storage.crawl_parts import (
     Part,
+    begin_part,
     claim_parts,
     count_parts,
     finish_parts,
     give_up_parts,
     open_parts,
     postpone_part,
-    read_part,
     recall_parts,
 )
-from storage.crawl_urls import (
-    claim_urls,
-    count_in_flight,
-    count_photos,
-    count_waiting,
-    read_shard,
-    recall_urls,
-    skip_urls,
-)
-from storage.runs import end_run, is_current, note_run_error, read_run
+from storage.crawl_urls import begin_shard, claim_urls, recall_urls, skip_urls
+from storage.runs import end_run, is_current, lock_run, note_run_error, read_run
 from tasks.app import EVENT_SUFFIX, app, task
 from tasks.chords import never_failing
 from tasks.context import Context, context
@@ -67,24 +60,34 @@ PATIENCE = 3
 def page(run_id: int, generation: int, part_id: int) -> str:
     """List one page of a part of a crawl, and store what it names."""
     resources = context()
-    with resources.database.read() as connection:
+    with resources.database.write() as connection:
         run = read_run(connection, run_id)
-        part = read_part(connection, part_id)
-    if not is_current(run, generation) or part is None or part.state is not MemberState.IN_FLIGHT:
+        part = begin_part(connection, part_id) if is_current(run, generation) else None
+    if part is None:
         return "stale"
-    loop, fetcher = fetching()
-    work: Coroutine[Any, Any, Listing] = list_page(resources, fetcher, part, run.params)
     try:
-        listing = loop.run(work, timeout_s=PAGE_DEADLINE_S)
+        status = _list_and_keep(resources, run, part)
+    except CancelledError:
+        return "cancelled"
     except (AfinError, TimeoutError) as error:
         status = _put_off(resources, run, part, error)
-    else:
-        new = keep_listing(resources, run, part, listing)
-        status = (
-            f"{part.kind} {part.name}: found={len(listing.photos) + len(listing.posts)} new={new}"
-        )
+    except Exception as error:
+        # Whatever is wrong with a page hurts only its list.
+        log.exception("crawl %s: %s %s", run.id, part.kind, part.name)
+        reason = f"It failed ({type(error).__name__}): see the scrape workers' logs."
+        status = _put_off(resources, run, part, RuntimeError(reason))
     app.send_task("runs.feed", (run_id,))
     return status
+
+
+def _list_and_keep(resources: Context, run: Run, part: Part) -> str:
+    loop, fetcher = fetching()
+    # Never longer than until the sweeper would send it out again.
+    deadline_s = min(PAGE_DEADLINE_S, resources.settings.member_timeout_s * PATIENCE)
+    work: Coroutine[Any, Any, Listing] = list_page(resources, fetcher, part, run.params)
+    listing = loop.run(work, timeout_s=deadline_s)
+    new = keep_listing(resources, run, part, listing)
+    return f"{part.kind} {part.name}: found={len(listing.photos) + len(listing.posts)} new={new}"
 
 
 @task("scrape.fetch")
@@ -92,10 +95,11 @@ def page(run_id: int, generation: int, part_id: int) -> str:
 def fetch(run_id: int, generation: int, shard: int) -> str:
     """Fetch the photos of a shard of a crawl; the slowest go on after the message has ended."""
     resources = context()
-    with resources.database.read() as connection:
+    with resources.database.write() as connection:
         run = read_run(connection, run_id)
-        wanted = read_shard(connection, run_id, shard)
-    if not is_current(run, generation) or not wanted:
+        current = is_current(run, generation)
+        wanted = begin_shard(connection, run_id, shard) if current else []
+    if not wanted:
         return "stale"
     try:
         settled, stored = crawl_shard(run, shard, wanted)
@@ -132,8 +136,14 @@ def feed_crawl(resources: Context, run: Run) -> str:
     """
     settings = resources.settings
     with resources.database.write() as connection:
-        _heed_limit(connection, run)
-        shards = _claim_shards(connection, run, settings)
+        # Two feeders at once would both fill the window, and both what is left of a limit.
+        run = lock_run(connection, run.id)
+        if run.state is not RunState.RUNNING:
+            return f"run is {run.state}"
+        # Before what has landed: a photo that lands between counts twice, and never not at all.
+        flying = count_in_flight(connection, run.id)
+        photos = _heed_limit(connection, run)
+        shards = _claim_shards(connection, run, settings, flying, photos)
         parts = []
         # Lists go on only while few photos wait: a source names millions.
         if count_waiting(connection, run.id, most=settings.crawl_window) < settings.crawl_window:
@@ -148,8 +158,13 @@ def feed_crawl(resources: Context, run: Run) -> str:
     return f"lists={len(parts)} shards={len(shards)}"
 
 
-def _claim_shards(connection: Connection, run: Run, settings: Settings) -> list[int]:
-    flying = count_in_flight(connection, run.id)
+def _claim_shards(
+    connection: Connection,
+    run: Run,
+    settings: Settings,
+    flying: Mapping[str, int],
+    photos: Mapping[str, int],
+) -> list[int]:
     room = settings.crawl_window - sum(flying.values())
     limit = run.params.get("limit")
     shards: list[int] = []
@@ -157,7 +172,6 @@ def _claim_shards(connection: Connection, run: Run, settings: Settings) -> list[
         while room > 0 and (claimed := _claim_shard(connection, run, settings, room, None, shards)):
             room -= claimed
         return shards
-    photos = count_photos(connection, run.id)
     for category in run.params["categories"]:
         wanted = min(room, limit - photos.get(category, 0) - flying.get(category, 0))
         while wanted > 0 and (
@@ -184,19 +198,23 @@ def _claim_shard(
     return claimed
 
 
-def _heed_limit(connection: Connection, run: Run) -> None:
-    """Stop listing and fetching for categories that have as many photos as were asked for."""
+def _heed_limit(connection: Connection, run: Run) -> Mapping[str, int]:
+    """Stop listing and fetching for categories that have as many photos as were asked for.
+
+    Returns how many photos each category has; nothing where no limit asks for it.
+    """
     limit = run.params.get("limit")
     if not limit:
-        return
+        return {}
     photos = count_photos(connection, run.id)
-    full = [name for name in run.params["categories"] if photos.get(name, 0) >= limit]
+    full = {category for category, number in photos.items() if number >= limit}
     for category in full:
         finish_parts(connection, open_parts(connection, run.id, category=category))
         skip_urls(connection, run.id, category)
-    if len(full) == len(run.params["categories"]):
-        # One that lists several categories at once has none of its own.
+    if full.issuperset(run.params["categories"]):
+        # A file of addresses is for all categories at once.
         finish_parts(connection, open_parts(connection, run.id))
+    return photos
 
 
 def _end_if_done(connection: Connection, run: Run) -> str:
@@ -218,15 +236,18 @@ def _put_off(resources: Context, run: Run, part: Part, error: Exception) -> str:
     """Decide when, if ever, a part is listed again after an error."""
     reason = str(error) or "It took too long."
     now = datetime.now(UTC)
+    wait_s = min(BACKOFF_S * math.exp2(part.attempts - 1), BACKOFF_CAP_S)
     with resources.database.write() as connection:
         match error:
             case BudgetError():
                 postpone_part(
                     connection, part.id, until=error.free_at, problem=reason, attempt=False
                 )
-            case ThrottledError(retry_after_s=float(wait_s)):
-                until = now + timedelta(seconds=wait_s)
-                postpone_part(connection, part.id, until=until, problem=reason, attempt=False)
+            case ThrottledError(retry_after_s=float(asked_s)):
+                # Never given up, but asked more and more rarely, however short it says.
+                until = now + timedelta(seconds=max(asked_s, wait_s))
+                growing = part.attempts < resources.settings.max_attempts - 1
+                postpone_part(connection, part.id, until=until, problem=reason, attempt=growing)
             case SourceBlockedError():
                 give_up_parts(connection, open_parts(connection, run.id), problem=reason)
                 note_run_error(connection, run.id, reason)
@@ -237,7 +258,6 @@ def _put_off(resources: Context, run: Run, part: Part, error: Exception) -> str:
             case _ if part.attempts >= resources.settings.max_attempts:
                 give_up_parts(connection, [part.id], problem=reason)
             case _:
-                wait_s = min(BACKOFF_S * math.exp2(part.attempts - 1), BACKOFF_CAP_S)
                 until = now + timedelta(seconds=wait_s)
                 postpone_part(connection, part.id, until=until, problem=reason, attempt=True)
     log.warning("crawl %s: %s %s: %s", run.id, part.kind, part.name, reason)

@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
+from sqlalchemy import Connection
+
 from pipelines.sources.instagram import MOST_TAGS, next_free_tag_slot
 from pipelines.sources.instagram.budget import WINDOW
 from pipelines.sources.pexels.budget import HOUR, next_free_request
@@ -62,9 +64,7 @@ def spend_tag(resources: Context, user_id: str, tag: str) -> None:
     account, now = hash_account(user_id), datetime.now(UTC)
     with resources.database.write() as connection:
         lock_budgets(connection)
-        paused = read_pause(connection, INSTAGRAM, account)
-        if paused is not None:
-            raise BudgetError("Instagram's calls of this hour are nearly used up", paused)
+        _heed_pause(connection, account)
         asked = read_requests(connection, INSTAGRAM, account, since=now - 2 * WINDOW)
         free_at = next_free_tag_slot(asked, tag, now)
         if free_at is not None:
@@ -74,6 +74,22 @@ def spend_tag(resources: Context, user_id: str, tag: str) -> None:
         if not any(name == tag and moment > now - WINDOW for name, moment in asked):
             note_request(connection, INSTAGRAM, account, tag)
         forget_requests(connection, INSTAGRAM, before=now - timedelta(days=30))
+
+
+def heed_pause(resources: Context, user_id: str) -> None:
+    """Ask Instagram for nothing while it wants to be left alone.
+
+    Raises:
+        BudgetError: it does; it says until when.
+    """
+    with resources.database.read() as connection:
+        _heed_pause(connection, hash_account(user_id))
+
+
+def _heed_pause(connection: Connection, account: str) -> None:
+    paused = read_pause(connection, INSTAGRAM, account)
+    if paused is not None:
+        raise BudgetError("Instagram's calls of this hour are nearly used up", paused)
 
 
 def slow_down(resources: Context, source: str, account: str, until: datetime) -> None:

@@ -1,5 +1,7 @@
 """What a page named, stored: addresses to fetch and what for, posts, and lists below it."""
 
+import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,21 +14,25 @@ from schemas.crawls import FoundPhoto, FoundPost
 from schemas.posts import Problem
 from schemas.runs import Run
 from storage.accounts import NewPost, PhotoPlace, find_places, save_account
+from storage.crawl_counts import count_in_flight, count_photos
 from storage.crawl_parts import NewPart, Part, add_parts, keep_page
 from storage.crawl_urls import NewUrl, Use, add_urls
 from storage.problems import add_problems
 from storage.tagged import NewTaggedPost, save_tagged_posts
 from tasks.context import Context
-from tasks.crawl_pages import Listing
+from tasks.crawl_pages import POSTED, Listing, Place, read_place
 from tasks.crawl_settle import fulfil
 from tasks.ingest import hash_caption
 
 IDLE_PAGES = 3
 """After as many pages in a row without anything new a list is at its end, whatever it says."""
 
+PAGES_REMEMBERED = 400
+"""More than any account or tag has."""
+
 
 def keep_listing(resources: Context, run: Run, part: Part, listing: Listing) -> int:
-    """Store a page in one transaction; return how much of it is new to the crawl."""
+    """Store a page in one transaction; return how many addresses of it are new to the crawl."""
     most = _room_for_posts(run, part)
     posts = listing.posts if most is None else listing.posts[:most]
     with resources.database.write() as connection:
@@ -38,7 +44,8 @@ def keep_listing(resources: Context, run: Run, part: Part, listing: Listing) -> 
             found = [
                 _wanted(photo, use) for photo in listing.photos for use in _uses(run, part, photo)
             ]
-        new, served = add_urls(connection, run.id, part.id, found)
+        room = _room_for_photos(connection, run)
+        new, served = add_urls(connection, run.id, part.id, found, room=room)
         fulfil(connection, str(run.params.get("source", "")), served)
         below = [
             NewPart(kind="synset", name=name, category=part.category) for name in listing.below
@@ -47,23 +54,61 @@ def keep_listing(resources: Context, run: Run, part: Part, listing: Listing) -> 
         add_problems(
             connection, f"crawl {run.id}", [(_shorten(one, part), None) for one in listing.problems]
         )
-        gained = new + len(posts)
-        ended = most is not None and len(listing.posts) >= most
-        idle = not gained and part.pages > 0 and part.idle_pages + 1 >= IDLE_PAGES
+        idle = _brings_nothing(part, listing, new)
+        endless = idle and part.idle_pages + 1 >= IDLE_PAGES
+        ended = endless or (most is not None and len(listing.posts) >= most)
         keep_page(
             connection,
             part,
-            cursor=None if ended or idle else listing.cursor,
-            found=gained,
-            problem=f"{IDLE_PAGES} pages in a row brought nothing new." if idle else None,
+            cursor=None if ended else _write_place(part, listing),
+            found=len(posts) if part.kind in POSTED else new,
+            idle=idle,
+            problem=f"{IDLE_PAGES} pages in a row brought nothing new." if endless else None,
         )
     return new
+
+
+def _brings_nothing(part: Part, listing: Listing, new: int) -> bool:
+    """Whether a page has nothing that its list did not have before.
+
+    Posts are known by their ids: their photos' addresses are new each time they are asked for.
+    """
+    if part.kind in POSTED:
+        place = read_place(part)
+        if place is None:
+            # Of a tag nothing but its id was asked yet.
+            return part.kind == "account" and not listing.posts
+        return not listing.posts or _hash_page(listing) in place.seen
+    return not new and part.kind in ("search", "pages")
+
+
+def _write_place(part: Part, listing: Listing) -> str | None:
+    if part.kind not in POSTED or listing.cursor is None:
+        return listing.cursor
+    place = read_place(part)
+    seen = (*(place.seen if place else ()), _hash_page(listing))[-PAGES_REMEMBERED:]
+    return Place(at=listing.cursor, seen=seen).model_dump_json()
+
+
+def _hash_page(listing: Listing) -> str:
+    ids = "\n".join(post.external_id for post in listing.posts)
+    return hashlib.sha256(ids.encode("utf-8", "replace")).hexdigest()[:12]
+
+
+def _room_for_photos(connection: Connection, run: Run) -> dict[str, int] | None:
+    """How many more photos of each category are wanted; None: all."""
+    limit = run.params.get("limit")
+    if not limit:
+        return None
+    taken = Counter(count_in_flight(connection, run.id))
+    taken.update(count_photos(connection, run.id))
+    return {name: limit - taken[name] for name in run.params["categories"]}
 
 
 def _room_for_posts(run: Run, part: Part) -> int | None:
     """How many more posts of an account or tag are wanted; None: all."""
     most = run.params.get("posts")
-    return max(most - part.found, 0) if most and part.kind in ("tag", "account") else None
+    return max(most - part.found, 0) if most and part.kind in POSTED else None
 
 
 def _uses(run: Run, part: Part, photo: FoundPhoto) -> list[Use]:

@@ -2,13 +2,13 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import SecretStr
 
-from pipelines.sources.http import Fetcher
+from pipelines.sources.http import Fetcher, ThrottledError
 from pipelines.sources.imagenet import read_hyponyms, read_synset_urls, read_url_page
 from pipelines.sources.instagram import (
     TOKEN_SETTING,
@@ -29,10 +29,23 @@ from schemas.posts import Problem
 from schemas.settings import Settings
 from storage.crawl_parts import Part
 from tasks.context import Context
-from tasks.crawl_budgets import keep_rate, slow_down, spend_request, spend_tag
+from tasks.crawl_budgets import heed_pause, keep_rate, slow_down, spend_request, spend_tag
+
+Answer = TypeVar("Answer")
 
 EDGES: tuple[Edge, ...] = ("top_media", "recent_media")
 """What Instagram lists of a tag: the most popular posts, then those of the last 24 hours."""
+
+
+POSTED = frozenset({"tag", "account"})
+"""Kinds of parts that list posts; the others list photos."""
+
+
+class Place(Frozen):
+    """How far a list of posts is: where its next page begins, and which pages it had (hashed)."""
+
+    at: str
+    seen: tuple[str, ...] = ()
 
 
 class Listing(Frozen):
@@ -132,31 +145,42 @@ async def _read_pages(settings: Settings, fetcher: Fetcher, part: Part) -> Listi
 
 async def _list_tag(resources: Context, fetcher: Fetcher, part: Part) -> Listing:
     access = read_access(resources.settings)
-    if part.cursor is None:
-        await asyncio.to_thread(spend_tag, resources, access.user_id, part.name)
-        tag_id, usage = await find_tag(fetcher, access, part.name)
+    await asyncio.to_thread(spend_tag, resources, access.user_id, part.name)
+    place = read_place(part)
+    if place is None:
+        tag_id, usage = await _heed_throttle(
+            resources, access, find_tag(fetcher, access, part.name)
+        )
         await _heed(resources, access, usage)
         return Listing(cursor=_write_cursor(tag_id, 0, None))
-    place = json.loads(part.cursor)
-    edge = EDGES[place["edge"]]
-    await asyncio.to_thread(spend_tag, resources, access.user_id, part.name)
-    page, usage = await read_tag_page(
-        fetcher, access, place["tag_id"], edge=edge, after=place["after"]
+    where = json.loads(place.at)
+    number = int(where["edge"])
+    asked = read_tag_page(
+        fetcher, access, where["tag_id"], edge=EDGES[number], after=where["after"]
     )
+    page, usage = await _heed_throttle(resources, access, asked)
     await _heed(resources, access, usage)
     cursor = None
     if page.next is not None:
-        cursor = _write_cursor(place["tag_id"], place["edge"], page.next)
-    elif place["edge"] + 1 < len(EDGES):
-        cursor = _write_cursor(place["tag_id"], place["edge"] + 1, None)
+        cursor = _write_cursor(where["tag_id"], number, page.next)
+    elif number + 1 < len(EDGES):
+        cursor = _write_cursor(where["tag_id"], number + 1, None)
     return Listing(posts=page.items, cursor=cursor, problems=page.problems)
 
 
 async def _list_account(resources: Context, fetcher: Fetcher, part: Part) -> Listing:
     access = read_access(resources.settings)
-    account, page, usage = await read_account_page(fetcher, access, part.name, after=part.cursor)
+    await asyncio.to_thread(heed_pause, resources, access.user_id)
+    place = read_place(part)
+    asked = read_account_page(fetcher, access, part.name, after=place.at if place else None)
+    account, page, usage = await _heed_throttle(resources, access, asked)
     await _heed(resources, access, usage)
     return Listing(posts=page.items, account=account, cursor=page.next, problems=page.problems)
+
+
+def read_place(part: Part) -> Place | None:
+    """Return how far a list of posts is; None before its first page."""
+    return None if part.cursor is None else Place.model_validate_json(part.cursor)
 
 
 def read_access(settings: Settings) -> GraphAccess:
@@ -178,6 +202,19 @@ def read_access(settings: Settings) -> GraphAccess:
         user_id=settings.instagram_user_id or "",
         token=settings.instagram_token or SecretStr(""),
     )
+
+
+async def _heed_throttle(
+    resources: Context, access: GraphAccess, asked: Coroutine[Any, Any, Answer]
+) -> Answer:
+    """Let every worker leave Instagram alone once it has told one of them to slow down."""
+    try:
+        return await asked
+    except ThrottledError as error:
+        if error.retry_after_s is not None:
+            until = datetime.now(UTC) + timedelta(seconds=error.retry_after_s)
+            await asyncio.to_thread(slow_down, resources, "instagram", access.user_id, until)
+        raise
 
 
 async def _heed(resources: Context, access: GraphAccess, usage: Usage) -> None:

@@ -1,14 +1,17 @@
 """Photos of a crawl: fetched side by side, judged, settled in batches while others fly on."""
 
 import asyncio
+import logging
 import math
+import os
 import threading
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
-from pipelines.sources.http import Fetcher, ThrottledError
+from pipelines.sources.http import Fetcher, ThrottledError, redact
 from pipelines.vision.decode import inspect_photo, read_header
 from schemas.errors import FetchError, PhotoError
 from schemas.runs import Run
@@ -20,6 +23,8 @@ from tasks.crawl_settle import Catch, settle
 from tasks.fetching import fetching
 from tasks.ingest import keep_photo, photo_limits
 
+log = logging.getLogger(__name__)
+
 BATCH = 200
 BATCH_S = 0.2
 """Ends of fetches are stored together: so many, or as many as come in this time."""
@@ -28,17 +33,52 @@ ENOUGH = 0.9
 """A shard's message ends once this share is settled; the slow ones go on without holding it up."""
 
 BEAT_S = 5.0
+SETTLE_TRIES = 4
+SETTLE_WAIT_S = 0.5
+"""A database that is restarted, or that broke a deadlock, is asked again before photos are lost."""
+
 UNDECODED_BYTES = 256 * 2**20
-"""While so much waits to be looked at, no further fetch begins."""
+"""While so much waits to be looked at, no further request begins."""
+
+
+@dataclass(eq=False)
+class _Shard:
+    """The fetches of one message: how many have not ended, and what their ends let go on."""
+
+    run: Run
+    number: int
+    left: int
+    slow: int
+    stored: int = 0
+    error: Exception | None = None
+    tasks: list["asyncio.Task[None]"] = field(default_factory=list)
+    enough: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def count(self, *, stored: bool, error: Exception | None) -> None:
+        """Count one fetch that has ended for good."""
+        self.left -= 1
+        self.stored += stored
+        self.error = self.error or error
+        if self.left <= self.slow:
+            self.enough.set()
+        if not self.left:
+            self.ended.set()
 
 
 @dataclass(eq=False)
 class _Flight:
-    """One fetch, and the moment at which its end is stored."""
+    """One fetch; it ends once, when what it brought is stored, or when it is given up."""
 
-    run: Run
+    shard: _Shard
     wanted: WantedUrl
-    settled: asyncio.Future[bool]
+    ended: bool = False
+
+    def end(self, *, stored: bool = False, error: Exception | None = None) -> None:
+        """Tell the shard, unless it knows."""
+        if not self.ended:
+            self.ended = True
+            self.shard.count(stored=stored, error=error)
 
 
 @dataclass(eq=False)
@@ -47,29 +87,31 @@ class Crawler:
 
     resources: Context
     fetcher: Fetcher
-    ended: asyncio.Queue[tuple[_Flight, Catch]] = field(default_factory=asyncio.Queue)
-    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    arrived: asyncio.Queue[tuple[_Flight, Catch]] = field(default_factory=asyncio.Queue)
+    tasks: set["asyncio.Task[None]"] = field(default_factory=set)
     undecoded: int = 0
-    room: asyncio.Event = field(default_factory=asyncio.Event)
+    # Apart, so that a database never waits behind thousands of photos that are to be decoded.
+    judges: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(os.cpu_count() or 1, "afin-judge")
+    )
+    keepers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, "afin-keep"))
 
-    async def fetch(self, run: Run, shard: int, wanted: Sequence[WantedUrl]) -> tuple[int, int]:
-        """Fetch a shard until most of it is settled; return how many are, and how many stored."""
+    async def fetch(self, run: Run, number: int, wanted: Sequence[WantedUrl]) -> tuple[int, int]:
+        """Fetch a shard until most of it is settled; return how many are, and how many stored.
+
+        Raises:
+            AfinError: photos could not be kept or settled; those are fetched again later.
+        """
         if not self.tasks:
-            self._begin()
-        loop = asyncio.get_running_loop()
-        flights = [_Flight(run, one, loop.create_future()) for one in wanted]
-        flying = [self._start(self._fly(flight)) for flight in flights]
-        self._start(self._watch(run, shard, flights, flying))
-        most = math.ceil(len(flights) * ENOUGH)
-        left = {flight.settled for flight in flights}
-        while len(flights) - len(left) < most:
-            _done, left = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
-        ends = [one.settled for one in flights if one.settled.done()]
-        return len(ends), sum(not end.cancelled() and end.result() for end in ends)
-
-    def _begin(self) -> None:
-        self.room.set()
-        self._start(self._write())
+            self._start(self._write())
+        slow = len(wanted) - math.ceil(len(wanted) * ENOUGH)
+        shard = _Shard(run, number, left=len(wanted), slow=slow)
+        shard.tasks = [self._start(self._fly(_Flight(shard, one))) for one in wanted]
+        self._start(self._watch(shard))
+        await shard.enough.wait()
+        if shard.error is not None:
+            raise shard.error
+        return len(wanted) - shard.left, shard.stored
 
     def _start(self, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         task = asyncio.get_running_loop().create_task(coroutine)
@@ -81,77 +123,97 @@ class Crawler:
         try:
             caught = await self._catch(flight.wanted)
         except Exception as error:  # noqa: BLE001 - told to the shard that waits for it
-            _resolve(flight.settled, error=error)
+            flight.end(error=error)
+        except asyncio.CancelledError:
+            flight.end()
+            raise
         else:
-            self.ended.put_nowait((flight, caught))
+            self.arrived.put_nowait((flight, caught))
 
     async def _catch(self, wanted: WantedUrl) -> Catch:
-        await self.room.wait()
+        shown = _show(wanted.url)
         try:
             answer = await self.fetcher.fetch(wanted.url)
         except FetchError as error:
-            throttled = isinstance(error, ThrottledError) and error.retry_after_s is not None
-            return Catch(wanted.id, reason=error.reason, throttled=throttled)
+            rest_s = error.retry_after_s if isinstance(error, ThrottledError) else None
+            return Catch(wanted.id, reason=error.reason, rest_s=rest_s, shown=shown)
+        except Exception as error:  # noqa: BLE001 - told below
+            # Whatever a stranger's server brings about hurts its own address only; the error's
+            # words may hold the address, so they are not told.
+            log.error("%s broke its fetch: %s", redact(wanted.url), type(error).__name__)  # noqa: TRY400
+            return Catch(wanted.id, reason="unexpected", shown=shown)
         size = len(answer.body)
         self._weigh(size)
         try:
             # Decoding and writing would hold up every other fetch on this loop.
-            row = await asyncio.to_thread(_judge, self.resources, answer.body, wanted.credit)
+            row = await asyncio.get_running_loop().run_in_executor(
+                self.judges, _judge, self.resources, answer.body, wanted.credit
+            )
         except PhotoError as error:
-            return Catch(wanted.id, reason=error.reason, size_bytes=size)
+            return Catch(wanted.id, reason=error.reason, size_bytes=size, shown=shown)
         finally:
             self._weigh(-size)
-        return Catch(wanted.id, row=row, size_bytes=size)
+        return Catch(wanted.id, row=row, size_bytes=size, shown=shown)
 
     def _weigh(self, size: int) -> None:
         self.undecoded += size
         if self.undecoded < UNDECODED_BYTES:
-            self.room.set()
+            self.fetcher.go_on()
         else:
-            self.room.clear()
+            self.fetcher.hold()
 
     async def _write(self) -> None:
         """Store ends as they come, a batch a transaction, for as long as the loop turns."""
         while True:
-            batch = [await self.ended.get()]
-            await asyncio.sleep(BATCH_S)
-            while len(batch) < BATCH and not self.ended.empty():
-                batch.append(self.ended.get_nowait())
-            for run_id in {flight.run.id for flight, _ in batch}:
-                part = [(flight, caught) for flight, caught in batch if flight.run.id == run_id]
+            batch = [await self.arrived.get()]
+            if self.arrived.qsize() < BATCH - 1:
+                await asyncio.sleep(BATCH_S)
+            while len(batch) < BATCH and not self.arrived.empty():
+                batch.append(self.arrived.get_nowait())
+            for run_id in {flight.shard.run.id for flight, _ in batch}:
+                part = [(one, caught) for one, caught in batch if one.shard.run.id == run_id]
                 await self._settle(run_id, part)
 
     async def _settle(self, run_id: int, batch: Sequence[tuple[_Flight, Catch]]) -> None:
         caught = [one for _, one in batch]
-        try:
-            stored = await asyncio.to_thread(settle, self.resources, run_id, caught)
-        except Exception as error:  # noqa: BLE001 - told to every shard that waits for it
-            for flight, _ in batch:
-                _resolve(flight.settled, error=error)
-            return
+        loop = asyncio.get_running_loop()
+        for tries in range(1, SETTLE_TRIES + 1):
+            try:
+                stored = await loop.run_in_executor(
+                    self.keepers, settle, self.resources, run_id, caught
+                )
+            except Exception as error:  # noqa: BLE001 - told to every shard that waits for it
+                if tries == SETTLE_TRIES:
+                    for flight, _ in batch:
+                        flight.end(error=error)
+                    return
+                log.warning("crawl %s: storing again after %s", run_id, type(error).__name__)
+                await asyncio.sleep(SETTLE_WAIT_S * tries)
+            else:
+                break
         for flight, one in batch:
-            _resolve(flight.settled, stored=one.url_id in stored)
+            flight.end(stored=one.url_id in stored)
 
-    async def _watch(
-        self,
-        run: Run,
-        shard: int,
-        flights: Iterable[_Flight],
-        flying: Iterable["asyncio.Task[None]"],
-    ) -> None:
+    async def _watch(self, shard: _Shard) -> None:
         """Keep the sweeper off a shard while it flies, and end it when its run was cancelled."""
-        left = {flight.settled for flight in flights}
-        while left:
-            done, left = await asyncio.wait(left, timeout=BEAT_S)
-            for end in done:
-                # Looked at, so that nobody warns of an error that nobody waited for.
-                _ = end.cancelled() or end.exception()
-            if left and not await asyncio.to_thread(_beat, self.resources, run, shard):
-                for task in flying:
-                    task.cancel()
-                for end in left:
-                    end.cancel()
-                return
+        while shard.left:
+            try:
+                await asyncio.wait_for(shard.ended.wait(), BEAT_S)
+            except TimeoutError:
+                if not await self._beat(shard):
+                    for task in shard.tasks:
+                        task.cancel()
+                    return
+
+    async def _beat(self, shard: _Shard) -> bool:
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(
+                self.keepers, _beat, self.resources, shard.run, shard.number
+            )
+        except Exception as error:  # noqa: BLE001 - the next beat may do better
+            log.warning("crawl %s: no beat: %s", shard.run.id, type(error).__name__)
+            return True
 
 
 def crawl_shard(run: Run, shard: int, wanted: Sequence[WantedUrl]) -> tuple[int, int]:
@@ -168,7 +230,7 @@ def _crawler(fetcher: Fetcher) -> Crawler:
         return _open(fetcher)
 
 
-@cache
+@lru_cache(1)
 def _open(fetcher: Fetcher) -> Crawler:
     return Crawler(context(), fetcher)
 
@@ -188,12 +250,6 @@ def _beat(resources: Context, run: Run, shard: int) -> bool:
         return is_current(read_run(connection, run.id), run.generation)
 
 
-def _resolve(
-    settled: "asyncio.Future[bool]", *, stored: bool = False, error: Exception | None = None
-) -> None:
-    if settled.done():
-        return
-    if error is None:
-        settled.set_result(stored)
-    else:
-        settled.set_exception(error)
+def _show(url: str) -> str | None:
+    """What may be shown of an address that may hold a name, a password or a token."""
+    return redact(url) if "@" in url or "?" in url else None

@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from schemas.settings import Settings
-from storage.crawl_urls import STORED, SettledUrl, Use, read_uses, rest_urls, settle_urls
+from storage.crawl_urls import (
+    STORED,
+    SettledUrl,
+    Use,
+    lock_unsettled,
+    read_uses,
+    rest_urls,
+    settle_urls,
+)
 from storage.likeness import NEAR, PLACEHOLDER, find_alike, known_placeholders, learn_placeholders
 from storage.photos import PhotoRow, add_photos, known_photos, settle_place
 from storage.runs import read_run
@@ -31,39 +39,66 @@ JUDGED = frozenset(
 )
 """Reasons that another fetch would meet again; any other may pass."""
 
+LEAST_REST_S, MOST_REST_S = 15.0, 900.0
+"""How long an address rests whose host asked for patience, whatever it said."""
+
 
 @dataclass(frozen=True)
 class Catch:
     """What one fetch brought: a photo's row, or the reason why there is none.
 
-    ``throttled`` is one whose host only asked for patience.
+    ``rest_s`` is how long its host asked for patience; ``shown`` what may be read of an address
+    that holds more than that.
     """
 
     url_id: int
     row: PhotoRow | None = None
     reason: str = ""
-    throttled: bool = False
+    rest_s: float | None = None
     size_bytes: int | None = None
+    shown: str | None = None
 
 
 def settle(resources: Context, run_id: int, caught: Sequence[Catch]) -> set[int]:
     """Store how fetches ended, in one transaction; return the addresses whose photo is stored.
 
-    Storing it twice changes nothing.
+    Storing it twice changes nothing: the first end of an address counts.
     """
+    settings = resources.settings
     with resources.database.write() as connection:
         run = read_run(connection, run_id)
-        resting = rest_urls(connection, [one.url_id for one in caught if one.throttled])
-        ends = [one for one in caught if one.url_id not in resting]
-        # Settled before their uses are read: a page that adds one meanwhile waits, and then knows.
-        settle_urls(connection, [_first_end(one) for one in ends])
+        # Locked before their uses are read: a page that adds one meanwhile waits, and then knows.
+        undecided = lock_unsettled(connection, [one.url_id for one in caught])
+        rests_s = {
+            one.url_id: min(max(one.rest_s, LEAST_REST_S), MOST_REST_S)
+            for one in caught
+            if one.rest_s is not None and one.url_id in undecided
+        }
+        resting = rest_urls(connection, rests_s, timeout_s=settings.member_timeout_s)
+        ends = [one for one in caught if one.url_id in undecided - resting]
         uses = read_uses(connection, [one.url_id for one in ends])
-        decided = _Decision(resources.settings, str(run.params.get("source", "")))
-        stored = decided.store(connection, [one for one in ends if one.row is not None], uses)
+        source = str(run.params.get("source", ""))
+        settled = _keep(connection, settings, source, [one for one in ends if one.row], uses)
         for one in ends:
             if one.row is None:
                 _settle_posts(connection, uses.get(one.url_id, ()), None, one.reason)
-        return stored
+                settled.append(_failure(one))
+        settle_urls(connection, settled)
+        arrived = {one.photo_sha256 for one in settled if one.photo_sha256 is not None}
+        learn_placeholders(connection, arrived, from_urls=settings.crawl_placeholder_urls)
+        return {one.id for one in settled if one.photo_sha256 is not None}
+
+
+def _failure(one: Catch) -> SettledUrl:
+    failed = one.reason not in JUDGED
+    return SettledUrl(
+        id=one.url_id,
+        outcome=one.reason,
+        failed=failed,
+        size_bytes=one.size_bytes,
+        # One that may be tried again keeps its whole address.
+        shown=None if failed else one.shown,
+    )
 
 
 def fulfil(connection: Connection, source: str, served: Sequence[tuple[Use, str]]) -> None:
@@ -76,103 +111,84 @@ def fulfil(connection: Connection, source: str, served: Sequence[tuple[Use, str]
         _settle_posts(connection, (use,), sha256, None)
 
 
-class _Decision:
-    """What becomes of photos that arrived: examples, photos of posts, or nothing, and why."""
-
-    def __init__(self, settings: Settings, source: str) -> None:
-        self._settings = settings
-        self._source = source
-
-    def store(
-        self, connection: Connection, caught: Sequence[Catch], uses: Mapping[int, Sequence[Use]]
-    ) -> set[int]:
-        rows = {one.url_id: one.row for one in caught if one.row is not None}
-        hashes = {row.sha256 for row in rows.values()}
-        stand_ins = known_placeholders(connection, hashes)
-        before = known_photos(connection, hashes)
-        outcomes = {
-            url_id: self._refuse(row, uses.get(url_id, ()), stand_ins)
-            for url_id, row in rows.items()
-        }
-        self._find_twins(connection, rows, outcomes, uses, before)
-        kept = {url_id: row for url_id, row in rows.items() if outcomes[url_id] is None}
-        add_photos(connection, list(kept.values()))
-        pairs = example_pairs(connection, self._source, {row.sha256 for row in kept.values()})
-        served = [(use, row.sha256) for url_id, row in kept.items() for use in uses.get(url_id, ())]
-        fulfil(connection, self._source, served)
-        sizes = {one.url_id: one.size_bytes for one in caught}
-        settled, stored = [], set()
-        for url_id, row in rows.items():
-            outcome = outcomes[url_id]
-            if outcome is None:
-                new = _adds_something(row.sha256, uses.get(url_id, ()), pairs)
-                outcome = STORED if new else "duplicate"
-                pairs |= {(row.sha256, use.category) for use in uses.get(url_id, ())}
-                stored.add(url_id)
-            else:
-                _settle_posts(connection, uses.get(url_id, ()), None, outcome)
-            settled.append(
-                SettledUrl(
-                    id=url_id,
-                    outcome=outcome,
-                    photo_sha256=row.sha256 if url_id in kept else None,
-                    size_bytes=sizes[url_id],
-                )
+def _keep(
+    connection: Connection,
+    settings: Settings,
+    source: str,
+    caught: Sequence[Catch],
+    uses: Mapping[int, Sequence[Use]],
+) -> list[SettledUrl]:
+    """Give photos that arrived to what they are for, or say why not."""
+    rows = {one.url_id: one.row for one in caught if one.row is not None}
+    refused = _refuse(connection, settings, rows, uses)
+    kept = {url_id: row for url_id, row in rows.items() if url_id not in refused}
+    hashes = {row.sha256 for row in kept.values()}
+    add_photos(connection, list(kept.values()))
+    pairs = example_pairs(connection, source, hashes)
+    served = [(use, row.sha256) for url_id, row in kept.items() for use in uses.get(url_id, ())]
+    fulfil(connection, source, served)
+    settled = []
+    for one in caught:
+        row, given = rows[one.url_id], uses.get(one.url_id, ())
+        outcome = refused.get(one.url_id)
+        if outcome is not None:
+            _settle_posts(connection, given, None, outcome)
+        settled.append(
+            SettledUrl(
+                id=one.url_id,
+                outcome=outcome or _name_outcome(row.sha256, given, pairs),
+                photo_sha256=None if outcome is not None else row.sha256,
+                size_bytes=one.size_bytes,
+                shown=one.shown,
             )
-        settle_urls(connection, settled)
-        learn_placeholders(
-            connection,
-            {row.sha256 for row in kept.values()},
-            from_urls=self._settings.crawl_placeholder_urls,
         )
-        return stored
+        pairs |= {(row.sha256, use.category) for use in given if outcome is None}
+    return settled
 
-    def _refuse(self, row: PhotoRow, uses: Sequence[Use], stand_ins: Collection[str]) -> str | None:
-        """Say why a photo is not wanted; posts show what they show, examples must be usable."""
-        if row.sha256 in stand_ins:
-            return PLACEHOLDER
-        if not uses or any(use.use != "example" for use in uses):
-            return None
+
+def _refuse(
+    connection: Connection,
+    settings: Settings,
+    rows: Mapping[int, PhotoRow],
+    uses: Mapping[int, Sequence[Use]],
+) -> dict[int, str]:
+    """Say which photos are not wanted, and why."""
+    hashes = {row.sha256 for row in rows.values()}
+    stand_ins = known_placeholders(connection, hashes)
+    refused = {url_id: PLACEHOLDER for url_id, row in rows.items() if row.sha256 in stand_ins}
+    # Posts show what they show; examples must be usable, and not look like one there is.
+    examples = {
+        url_id: row
+        for url_id, row in rows.items()
+        if url_id not in refused
+        and uses.get(url_id)
+        and all(use.use == "example" for use in uses[url_id])
+    }
+    for url_id, row in examples.items():
         short, long = sorted((row.width, row.height))
-        if short < self._settings.crawl_min_side:
-            return "too-small"
-        if long > short * self._settings.crawl_max_aspect:
-            return "too-narrow"
-        return None
-
-    def _find_twins(
-        self,
-        connection: Connection,
-        rows: Mapping[int, PhotoRow],
-        outcomes: dict[int, str | None],
-        uses: Mapping[int, Sequence[Use]],
-        before: Collection[str],
-    ) -> None:
-        """Refuse examples that look like one there is already, or like another of this batch."""
-        fresh: dict[str, list[int]] = {}
-        for url_id, row in rows.items():
-            given = uses.get(url_id, ())
-            only_example = given and all(use.use == "example" for use in given)
-            new = outcomes[url_id] is None and row.phash is not None and row.sha256 not in before
-            if only_example and new:
-                fresh.setdefault(row.sha256, []).append(url_id)
-        phashes = {rows[ids[0]].sha256: rows[ids[0]].phash or 0 for ids in fresh.values()}
-        categories = {use.category for ids in fresh.values() for one in ids for use in uses[one]}
-        alike = set(find_alike(connection, phashes, categories=categories))
-        alike |= _alike_within(phashes, alike)
-        for sha256 in alike:
-            for url_id in fresh[sha256]:
-                outcomes[url_id] = "near-duplicate"
+        if short < settings.crawl_min_side:
+            refused[url_id] = "too-small"
+        elif long > short * settings.crawl_max_aspect:
+            refused[url_id] = "too-narrow"
+    before = known_photos(connection, hashes)
+    fresh: dict[tuple[str, ...], dict[int, PhotoRow]] = {}
+    for url_id, row in examples.items():
+        if url_id not in refused and row.phash is not None and row.sha256 not in before:
+            categories = tuple(sorted({use.category for use in uses[url_id]}))
+            fresh.setdefault(categories, {})[url_id] = row
+    for categories, some in fresh.items():
+        alike = _find_twins(connection, some, categories)
+        refused |= {url_id: "near-duplicate" for url_id, row in some.items() if row.sha256 in alike}
+    return refused
 
 
-def _first_end(one: Catch) -> SettledUrl:
-    """What is noted of a fetch before its photo is decided on."""
-    return SettledUrl(
-        id=one.url_id,
-        outcome=one.reason or STORED,
-        failed=one.row is None and one.reason not in JUDGED,
-        size_bytes=one.size_bytes,
-    )
+def _find_twins(
+    connection: Connection, rows: Mapping[int, PhotoRow], categories: Collection[str]
+) -> set[str]:
+    """Which photos look like one there is already in their categories, or like another of these."""
+    phashes = {row.sha256: row.phash for row in rows.values() if row.phash is not None}
+    alike = set(find_alike(connection, phashes, categories=categories))
+    return alike | _alike_within(phashes, alike)
 
 
 def _settle_posts(
@@ -186,8 +202,9 @@ def _settle_posts(
             settle_place(connection, use.target, use.position, sha256=sha256, problem=reason)
 
 
-def _adds_something(sha256: str, uses: Sequence[Use], pairs: Collection[tuple[str, str]]) -> bool:
-    return any(use.use != "example" or (sha256, use.category) not in pairs for use in uses)
+def _name_outcome(sha256: str, uses: Sequence[Use], pairs: Collection[tuple[str, str]]) -> str:
+    new = any(use.use != "example" or (sha256, use.category) not in pairs for use in uses)
+    return STORED if new else "duplicate"
 
 
 def _alike_within(phashes: Mapping[str, int], found: Collection[str]) -> set[str]:

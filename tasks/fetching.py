@@ -30,3 +30,13 @@ def _open() -> tuple[BackgroundLoop, Fetcher]:
     loop, fetcher = BackgroundLoop("afin-fetch"), Fetcher(policy)
     loop.run(fetcher.__aenter__(), timeout_s=10.0)
     return loop, fetcher
+
+
+def close_fetching() -> None:
+    """Close the fetcher and its loop; the next task opens others, with the settings of then."""
+    with _opening:
+        if _open.cache_info().currsize:
+            loop, fetcher = _open()
+            _open.cache_clear()
+            loop.run(fetcher.__aexit__(None, None, None), timeout_s=10.0)
+            loop.close()

@@ -16,11 +16,12 @@ from pipelines.sources.values import parse_username
 from schemas.categories import known_categories, read_categories
 from schemas.crawls import PartKind
 from schemas.errors import UsageError
-from schemas.runs import RunKind, RunState
+from schemas.runs import MemberState, RunKind, RunState
 from schemas.settings import Settings
-from storage.crawl_parts import NewPart, add_parts, retry_parts
+from storage.crawl_counts import count_urls
+from storage.crawl_parts import NewPart, add_parts, count_parts, retry_parts
 from storage.crawl_urls import retry_urls
-from storage.runs import create_run, read_run, reopen_run
+from storage.runs import clear_run_error, create_run, lock_run, read_run, reopen_run
 from tasks.app import app
 from tasks.context import Context
 from tasks.crawl_pages import read_access
@@ -38,6 +39,7 @@ def start_crawl(
     parts: Sequence[NewPart],
     *,
     urgent: bool = False,
+    categories: Sequence[str] | None = None,
     **params: Any,
 ) -> int:
     """Start listing parts of one source and fetching what they name; return the run's id.
@@ -49,13 +51,14 @@ def start_crawl(
     if not parts:
         raise UsageError("There is nothing to crawl: name a term, or give --from-categories.")
     require_workers(resources, CRAWLING)
-    params.setdefault("categories", sorted({part.category for part in parts}))
+    if categories is None:
+        categories = sorted({part.category for part in parts})
     known = {name: value for name, value in params.items() if value is not None}
     with resources.database.write() as connection:
         run_id = create_run(
             connection,
             RunKind.CRAWL,
-            params={"source": source, "urgent": urgent, **known},
+            params={"source": source, "categories": list(categories), "urgent": urgent, **known},
         )
         add_parts(connection, run_id, parts)
     app.send_task("runs.feed", (run_id,))
@@ -200,16 +203,24 @@ def retry_crawl(resources: Context, run_id: int) -> tuple[int, int]:
     Raises:
         NotFoundError, UsageError: there is no such run, or it is no crawl, or was cancelled.
     """
-    with resources.database.write() as connection:
+    with resources.database.read() as connection:
         run = read_run(connection, run_id)
-        if run.kind is not RunKind.CRAWL or run.state is RunState.CANCELLED:
-            raise UsageError(f"Run {run_id} is no crawl that could go on: see 'afin runs list'.")
+    if run.kind is not RunKind.CRAWL or run.state is RunState.CANCELLED:
+        raise UsageError(f"Run {run_id} is no crawl that could go on: see 'afin runs list'.")
+    with resources.database.read() as connection:
+        dead = count_parts(connection, run_id)[MemberState.DEAD]
+        dead += count_urls(connection, run_id)[MemberState.DEAD]
+    if not dead:
+        return 0, 0
+    require_workers(resources, CRAWLING)
+    with resources.database.write() as connection:
+        run = lock_run(connection, run_id)
         lists, urls = retry_parts(connection, run_id), retry_urls(connection, run_id)
         if run.state.final and (lists or urls):
             reopen_run(connection, run_id)
-    if lists or urls:
-        require_workers(resources, CRAWLING)
-        app.send_task("runs.feed", (run_id,))
+        elif lists:
+            clear_run_error(connection, run_id)
+    app.send_task("runs.feed", (run_id,))
     return lists, urls
 
 

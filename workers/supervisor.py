@@ -295,5 +295,6 @@ def settings_env(settings: Settings) -> dict[str, str]:
         elif isinstance(value, Path):
             value = value.absolute()
         if value is not None:
-            found[f"AFIN_{name.upper()}"] = str(value)
+            listed = ",".join(sorted(value)) if isinstance(value, frozenset) else str(value)
+            found[f"AFIN_{name.upper()}"] = listed
     return found

@@ -36,6 +36,9 @@ MIN_SIDE = 8
 HASHED_SIDE = 512
 """Longer photos, in pixels, are shrunk before their perceptual hash is made."""
 
+LEAST_HASHED_SIDE = 96
+"""Shorter sides, in pixels, are not left by shrinking: hashes would depend on the photo's size."""
+
 # Imported by hand: Image.open would import every plugin it has on the first WebP.
 _PLUGINS = (
     JpegImageFile.format,
@@ -96,8 +99,8 @@ class PhotoInfo(Frozen):
 def inspect_photo(data: bytes, limits: PhotoLimits) -> PhotoInfo:
     """Check that a photo decodes to its very end, so that later steps can rely on it.
 
-    A JPEG is decoded at an eighth of its size: every byte is still read, most of the inverse
-    DCT is saved.
+    A large JPEG is decoded at down to an eighth of its size: every byte is still read, most of
+    the inverse DCT is saved.
 
     Raises:
         PhotoError: the photo cannot be used; ``reason`` says why.
@@ -105,7 +108,8 @@ def inspect_photo(data: bytes, limits: PhotoLimits) -> PhotoInfo:
     with _open_photo(data, limits) as photo:
         width, height = photo.size
         if isinstance(photo, JpegImageFile):
-            photo.draft(None, (max(width // 8, 1), max(height // 8, 1)))
+            shrink = max(min(width, height) // LEAST_HASHED_SIDE, 1)
+            photo.draft(None, (width // shrink, height // shrink))
         photo.load()
         if _orientation(photo) >= _FIRST_SIDEWAYS:
             width, height = height, width

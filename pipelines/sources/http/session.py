@@ -60,6 +60,8 @@ class Fetcher:
         self._robot = robots.robot_token(policy.user_agent)
         self._resolver: GuardedResolver | None = None
         self._session: aiohttp.ClientSession | None = None
+        self._going_on = asyncio.Event()
+        self._going_on.set()
 
     async def __aenter__(self) -> Self:
         """Open the session in the running loop."""
@@ -138,6 +140,14 @@ class Fetcher:
             await clock.wait(delay_s)
         raise AssertionError("itertools.count never ends")
 
+    def hold(self) -> None:
+        """Begin no further request: whoever asked has enough to do with what came already."""
+        self._going_on.clear()
+
+    def go_on(self) -> None:
+        """Begin requests again after ``hold``."""
+        self._going_on.set()
+
     def hosts(self) -> dict[str, HostStats]:
         """How the hosts asked lately do, by ``host`` or ``host:port``."""
         return self._gates.stats()
@@ -181,6 +191,9 @@ class Fetcher:
         ):
             raise addresses.forbidden(host)
         async with self._gates.slot(url) as gate:
+            # Slots are kept meanwhile, and time stands still: nothing piles up behind them.
+            if not self._going_on.is_set():
+                await self._going_on.wait()
             gate.check()
             started = time.monotonic()
             try:

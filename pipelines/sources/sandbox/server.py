@@ -119,9 +119,10 @@ class Sandbox:
     def environment(self) -> dict[str, str]:
         """The environment variables that lead afin's crawlers here."""
         return {
-            "AFIN_FETCH_ALLOW_LOOPBACK": "true",
+            "AFIN_FETCH_ALLOW_LOOPBACK": ",".join(sorted(self.loopback_hosts)),
             "AFIN_IMAGENET_URL": self.imagenet_url,
             "AFIN_PEXELS_URL": self.pexels_url,
+            "AFIN_PEXELS_SITE": self.pexels_url,
             "AFIN_PEXELS_KEY": PEXELS_KEY,
             "AFIN_INSTAGRAM_URL": self.instagram_url,
             "AFIN_INSTAGRAM_TOKEN": INSTAGRAM_TOKEN,

@@ -6,8 +6,13 @@ from pathlib import Path
 import pytest
 from kombu.transport.memory import Channel
 
+from pipelines.sources.sandbox import Sandbox
 from tasks.context import Context, context
 from tests.adopted import adopted
+from tests.sandbox import clock, sandbox
+from tests.unit.tasks.crawling import Driver, driving
+
+__all__ = ["clock", "driver", "resources", "resources_on_both", "sandbox"]
 
 
 @pytest.fixture
@@ -29,3 +34,10 @@ def resources_on_both(database_url: str, tmp_path: Path) -> Iterator[Context]:
     """The same on SQLite and on PostgreSQL in turn."""
     with adopted({"AFIN_DATA_DIR": str(tmp_path / "data"), "AFIN_DATABASE_URL": database_url}):
         yield context()
+
+
+@pytest.fixture
+def driver(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Driver]:
+    """A driver of crawls against a well-behaved sandbox, on SQLite."""
+    with driving(sandbox, tmp_path, monkeypatch) as running:
+        yield running

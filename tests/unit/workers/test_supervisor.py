@@ -242,13 +242,14 @@ def test_numeric_libraries_run_on_one_thread_where_a_process_forks() -> None:
     assert threads["gpu"] is None
 
 
+@pytest.mark.parametrize("loopback", [True, False, frozenset({"127.0.0.1:80", "[::1]:81"})])
 def test_another_process_reads_the_same_settings(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loopback: bool | frozenset[str]
 ) -> None:
     settings = Settings(
         data_dir=tmp_path,
         broker_url=SecretStr("redis://x"),
-        fetch_allow_loopback=True,
+        fetch_allow_loopback=loopback,
         sweep_s=0.5,
         shard_posts=7,
     )

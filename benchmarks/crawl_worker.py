@@ -1,0 +1,131 @@
+"""One scrape worker's process: a crawl's own tasks on a list of addresses, timed.
+
+The tasks are those of a worker, with their database and blobs; only the broker lies in memory.
+"""
+
+import argparse
+import json
+import resource
+import sys
+import time
+from base64 import b64decode
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from kombu.transport.memory import Channel
+
+from schemas.runs import RunKind, RunState
+from storage.crawl_parts import NewPart, add_parts, claim_parts, finish_parts
+from storage.crawl_report import read_crawl_report
+from storage.crawl_urls import NewUrl, Use, add_urls
+from storage.runs import create_run, read_run
+from tasks.context import Context, adopt_settings, context
+from tasks.crawl import fetch
+from tasks.fetching import close_fetching
+from tasks.runs import feed, sweep
+
+CATEGORY = "comida"
+POLL_S = 0.005
+SWEEP_S = 3.0
+
+
+def prepare(resources: Context, urls: list[str]) -> int:
+    """Make a crawl that has listed all addresses already."""
+    with resources.database.write() as connection:
+        params = {"source": "imagenet", "categories": [CATEGORY]}
+        run_id = create_run(connection, RunKind.CRAWL, params=params)
+        add_parts(connection, run_id, [NewPart(kind="synset", name="n1", category=CATEGORY)])
+        (part_id,) = claim_parts(connection, run_id, window=1)
+        found = [
+            NewUrl(
+                url=url,
+                host=urlsplit(url).netloc,
+                external_id=f"n1_{number}",
+                category=CATEGORY,
+                use=Use(use="example", category=CATEGORY),
+            )
+            for number, url in enumerate(urls)
+        ]
+        add_urls(connection, run_id, part_id, found)
+        finish_parts(connection, [part_id])
+    return run_id
+
+
+def work(resources: Context, run_id: int, memory: list[int]) -> float:
+    """Work as a control and a scrape worker do until the crawl has ended; return the seconds."""
+    started = swept = time.monotonic()
+    feed(run_id)
+    with ThreadPoolExecutor(resources.settings.scrape_threads) as threads:
+        ended = False
+        while not ended:
+            for task, args in _receive():
+                if task == "runs.feed":
+                    ended = feed(*args) == RunState.DONE
+                else:
+                    threads.submit(fetch, *args)
+            if time.monotonic() > swept + SWEEP_S:
+                swept = time.monotonic()
+                sweep()
+                memory.append(read_rss_mib())
+                with resources.database.read() as connection:
+                    ended = ended or read_run(connection, run_id).state is not RunState.RUNNING
+            time.sleep(POLL_S)
+    return time.monotonic() - started
+
+
+def _receive() -> list[tuple[str, list[int]]]:
+    """Take what lies in the broker; of several wake-ups one is enough."""
+    found: dict[str, tuple[str, list[int]]] = {}
+    for queue in list(Channel.queues.values()):
+        while not queue.empty():
+            message = queue.get_nowait()
+            task, body = message["headers"]["task"], json.loads(b64decode(message["body"]))
+            found[f"{task}{body[0]}"] = (task, body[0])
+    return list(found.values())
+
+
+def read_rss_mib() -> int:
+    """Memory of this process now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() // 2**20
+
+
+def main() -> None:
+    """Crawl a file of addresses and print how it went as one JSON line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("urls", type=Path)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--check", choices=["header", "decode"], default="decode")
+    options = parser.parse_args()
+    adopt_settings(
+        {
+            "AFIN_DATA_DIR": str(options.data),
+            "AFIN_BROKER_URL": "memory://",
+            "AFIN_RESULT_URL": "cache+memory://",
+            "AFIN_FETCH_ALLOW_LOOPBACK": "true",
+            "AFIN_FETCH_CHECK": options.check,
+        }
+    )
+    resources, memory = context(), [read_rss_mib()]
+    run_id = prepare(resources, options.urls.read_text().split())
+    used = time.process_time()
+    seconds = work(resources, run_id, memory)
+    cpu_s = time.process_time() - used
+    close_fetching()
+    with resources.database.read() as connection:
+        report = read_crawl_report(connection, run_id)
+    document = {
+        "seconds": seconds,
+        "cpu_s": cpu_s,
+        "kept": report.stored + report.duplicates,
+        "stored": report.stored,
+        "dead": report.dead,
+        "found": report.found,
+        "memory_mib": [*memory, read_rss_mib()],
+    }
+    sys.stdout.write(json.dumps(document) + "\n")
+
+
+if __name__ == "__main__":
+    main()

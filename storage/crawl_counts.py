@@ -1,0 +1,50 @@
+"""How many addresses of a crawl stand where."""
+
+from sqlalchemy import ColumnElement, Connection, func, select
+
+from schemas.runs import MemberState
+from storage.crawl_tables import crawl_urls
+from storage.crawl_urls import KNOWN, STORED
+
+
+def count_urls(connection: Connection, run_id: int) -> dict[MemberState, int]:
+    """Return how many addresses of a crawl stand where."""
+    query = (
+        select(crawl_urls.c.state, func.count())
+        .where(crawl_urls.c.run_id == run_id)
+        .group_by(crawl_urls.c.state)
+    )
+    found: dict[str, int] = dict(connection.execute(query).all())
+    return {state: found.get(state, 0) for state in MemberState}
+
+
+def count_waiting(connection: Connection, run_id: int, *, most: int) -> int:
+    """Return how many addresses wait for their turn, counting no further than ``most``."""
+    waiting = (
+        select(crawl_urls.c.id)
+        .where(crawl_urls.c.run_id == run_id, crawl_urls.c.state == MemberState.PENDING)
+        .limit(most)
+        .subquery()
+    )
+    return connection.scalars(select(func.count()).select_from(waiting)).one()
+
+
+def count_in_flight(connection: Connection, run_id: int) -> dict[str, int]:
+    """Return how many addresses of each category are in flight."""
+    return _by_category(connection, run_id, crawl_urls.c.state == MemberState.IN_FLIGHT)
+
+
+def count_photos(connection: Connection, run_id: int) -> dict[str, int]:
+    """Return how many photos a crawl has for each category."""
+    return _by_category(connection, run_id, crawl_urls.c.outcome.in_((STORED, KNOWN)))
+
+
+def _by_category(
+    connection: Connection, run_id: int, chosen: ColumnElement[bool]
+) -> dict[str, int]:
+    query = (
+        select(crawl_urls.c.category, func.count())
+        .where(crawl_urls.c.run_id == run_id, chosen)
+        .group_by(crawl_urls.c.category)
+    )
+    return dict(connection.execute(query).all())
