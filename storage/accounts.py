@@ -10,6 +10,7 @@ from schemas.base import Frozen
 from schemas.errors import NotFoundError
 from storage.database import ROWS_PER_STATEMENT, insert_or_update
 from storage.photos import forget_unused_photos, photos_of_account
+from storage.standings import note_followers
 from storage.tables import influencers, post_photos, posts, truth_labels
 
 
@@ -82,6 +83,8 @@ def save_account(
     influencer_id = connection.scalars(
         select(influencers.c.id).where(influencers.c.username == username)
     ).one()
+    if followers is not None:
+        note_followers(connection, influencer_id, followers)
     unique = list({post.external_id: post for post in new_posts}.values())
     ids: dict[str, int] = {}
     for start in range(0, len(unique), ROWS_PER_STATEMENT):

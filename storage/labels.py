@@ -9,6 +9,9 @@ from schemas.posts import Label, LabelKind
 from storage.database import insert_or_update
 from storage.tables import truth_labels
 
+REVIEWER = "review:"
+"""How the name of a labeller begins who corrected a verdict: trained on, never scored against."""
+
 
 def add_labels(connection: Connection, labels: Sequence[Label]) -> None:
     """Record labels; the newest word of a labeller on a thing counts.
@@ -36,9 +39,12 @@ def add_labels(connection: Connection, labels: Sequence[Label]) -> None:
 
 
 def read_truth(connection: Connection, kind: LabelKind) -> dict[str, set[str]]:
-    """Return what labellers say, by target; where several disagree, what all of them name."""
+    """Return what labellers say, by target; where several disagree, what all of them name.
+
+    Corrections made while reviewing are left out: they feed training, and would test it on itself.
+    """
     query = select(truth_labels.c.target, truth_labels.c.categories).where(
-        truth_labels.c.kind == kind
+        truth_labels.c.kind == kind, ~truth_labels.c.labeller.startswith(REVIEWER)
     )
     truth: dict[str, set[str]] = {}
     for target, categories in connection.execute(query):

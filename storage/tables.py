@@ -15,12 +15,12 @@ from sqlalchemy import (
 )
 
 # Its tables belong to the same metadata, which is whole once this module is imported.
-from storage import crawl_tables
+from storage import crawl_tables, web_tables
 from storage.columns import Id, Instant, Json, metadata
 
-__all__ = ["SCHEMA_VERSION", "crawl_tables", "metadata"]
+__all__ = ["SCHEMA_VERSION", "crawl_tables", "metadata", "web_tables"]
 
-SCHEMA_VERSION = "0003"
+SCHEMA_VERSION = "0005"
 """The newest migration; a test holds it to migrations/versions."""
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, and_, func, select
 
 from schemas.verdicts import PostOutcome, StoredVerdict, Verdict
 from storage.database import in_parts, insert_or_update
+from storage.standings import save_standings
 from storage.tables import influencers, outcomes, verdicts
 
 
@@ -79,6 +80,7 @@ def save_verdicts(
         key=["influencer_id", "bundle_id", "run_id"],
         update=["verdicts", "concluded_at"],
     )
+    save_standings(connection, bundle_id=bundle_id, run_id=run_id, concluded=concluded, now=now)
 
 
 def newest_verdicts(
