@@ -13,6 +13,7 @@ from cli import (
     sandbox,
     scrape,
     serve,
+    users,
     verdicts,
 )
 
@@ -28,6 +29,8 @@ app.command()(doctor.doctor)
 app.command()(serve.up)
 app.command()(serve.worker)
 app.command()(serve.flower)
+app.command()(serve.web)
+app.add_typer(users.app, name="users")
 app.add_typer(imports.app, name="import")
 app.add_typer(scrape.app, name="scrape")
 app.add_typer(accounts.app, name="accounts")

@@ -12,6 +12,7 @@ import typer
 from cli.output import JsonFlag, note, print_json
 from schemas.settings import Settings, load_settings
 from tasks.context import context
+from web.server import check_web, run_web, web_url
 from workers.broker import EmbeddedBroker
 from workers.flower import check_flower, flower_url, run_flower
 from workers.kinds import KINDS, run_worker
@@ -21,23 +22,31 @@ from workers.supervisor import Supervisor, standard_specs
 
 @dataclass(frozen=True)
 class House:
-    """Everything that ``afin up`` runs, and where Flower answers."""
+    """Everything that ``afin up`` runs, and where pages and Flower answer."""
 
     supervisor: Supervisor
     flower_url: str
+    web_url: str
     environment: dict[str, str]
 
 
 def up(as_json: JsonFlag = False) -> None:
-    """Run everything: broker (embedded unless AFIN_BROKER_URL is set), all workers, beat, Flower.
+    """Run everything: broker (embedded unless AFIN_BROKER_URL is set), workers, pages, Flower.
 
     Ends with one Ctrl-C; a second one does not wait for tasks.
     """
     settings = load_settings()
     with open_house(settings) as house:
         if as_json:
-            print_json({"flower": house.flower_url, "data_dir": str(settings.data_dir.absolute())})
-        note(f"Everything runs on {settings.data_dir.absolute()}. Flower: {house.flower_url}")
+            print_json(
+                {
+                    "web": house.web_url,
+                    "flower": house.flower_url,
+                    "data_dir": str(settings.data_dir.absolute()),
+                }
+            )
+        note(f"Everything runs on {settings.data_dir.absolute()}. Pages: {house.web_url}")
+        note(f"Flower: {house.flower_url}")
         note("Ctrl-C stops it.")
         house.supervisor.wait()
 
@@ -66,6 +75,11 @@ def flower(as_json: JsonFlag = False) -> None:
     raise typer.Exit(run_flower(settings, port))
 
 
+def web() -> None:
+    """Serve the pages and the API; on loopback without sign-in, elsewhere never."""
+    raise typer.Exit(run_web(load_settings()))
+
+
 @contextmanager
 def open_house(settings: Settings, *, environment: dict[str, str] | None = None) -> Iterator[House]:
     """Run broker, workers and Flower until the block ends.
@@ -78,6 +92,7 @@ def open_house(settings: Settings, *, environment: dict[str, str] | None = None)
     data_dir.mkdir(parents=True, exist_ok=True)
     # A wrong address is told here, once, and not in the log of each worker.
     resources = context()
+    check_web(resources)
     resources.database.close()
     resources.blobs.check()
     with ExitStack() as stack:
@@ -87,14 +102,16 @@ def open_house(settings: Settings, *, environment: dict[str, str] | None = None)
             broker = stack.enter_context(EmbeddedBroker.start(data_dir))
             shared["AFIN_BROKER_URL"] = broker.url
         port = settings.flower_port or free_port()
-        specs = standard_specs(settings, env=shared, flower_port=port)
+        pages = settings.web_port or free_port()
+        specs = standard_specs(settings, env=shared, flower_port=port, web_port=pages)
         record = data_dir / "flower.url"
         url = flower_url(settings, port)
         record.write_text(url + "\n", "utf-8")
         stack.callback(_forget, record)
         supervisor = Supervisor(specs, logs=data_dir / "logs", broker=broker, say=note)
         stack.enter_context(supervisor)
-        yield House(supervisor=supervisor, flower_url=url, environment=shared)
+        address = web_url(settings, pages)
+        yield House(supervisor=supervisor, flower_url=url, web_url=address, environment=shared)
 
 
 def _forget(path: Path) -> None:

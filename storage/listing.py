@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import Field
-from sqlalchemy import Connection, Select, and_, case, func, or_, select, tuple_
+from sqlalchemy import Connection, Select, and_, case, func, select, tuple_
 
 from schemas.base import Frozen
 from storage.database import in_parts
@@ -82,7 +82,7 @@ def list_page(
         rows, following = _sorted(connection, wanted, order, after, limit)
     ids = [identifier for identifier, _score in rows]
     scores = dict(rows)
-    return Page(accounts=tuple(_describe(connection, ids, scores)), next=following)
+    return Page(accounts=tuple(describe_accounts(connection, ids, scores)), next=following)
 
 
 def count_wanted(connection: Connection, wanted: Filter) -> int:
@@ -164,9 +164,12 @@ def _named(text: str) -> Any:
     return influencers.c.username.contains(text.strip().lstrip("@").lower(), autoescape=True)
 
 
-def _describe(
-    connection: Connection, ids: Sequence[int], scores: Mapping[int, float | None]
+def describe_accounts(
+    connection: Connection,
+    ids: Sequence[int],
+    scores: Mapping[int, float | None] | None = None,
 ) -> list[Listed]:
+    """Return accounts as listed, in the order of ``ids``; erased ones are left out."""
     shares = read_shares(connection, ids)
     standing = read_standings(connection, ids)
     rows = {}
@@ -182,7 +185,7 @@ def _describe(
             followers=rows[identifier].followers,
             standing=standing.get(identifier),
             shares=tuple(shares.get(identifier, ())),
-            score=scores.get(identifier),
+            score=(scores or {}).get(identifier),
         )
         for identifier in ids
         if identifier in rows
@@ -211,11 +214,3 @@ def count_judged(connection: Connection) -> dict[str, int]:
     columns = standing_shares.c
     query = select(columns.category, func.count()).where(columns.chosen).group_by(columns.category)
     return dict(connection.execute(query).all())
-
-
-def unsure(connection: Connection, *, limit: int, disputed_first: bool) -> list[int]:
-    """Return accounts whose verdicts are least certain, or first those that methods dispute."""
-    columns = standings.c
-    keys = (columns.disputed.desc(), columns.certainty) if disputed_first else (columns.certainty,)
-    query = select(columns.influencer_id).where(or_(columns.usable > 0)).order_by(*keys)
-    return list(connection.scalars(query.limit(limit)))

@@ -7,7 +7,8 @@ from sqlalchemy import Connection, func, select, update
 
 from schemas.base import Frozen
 from schemas.errors import UsageError
-from schemas.runs import MemberState, Run, RunState
+from schemas.runs import MemberState, Run, RunKind, RunState
+from storage.crawl_report import read_crawl_progress
 from storage.runs import count_members, list_runs, read_run
 from storage.stages import DONE, read_stages
 from storage.tables import influencers, run_members, runs
@@ -114,6 +115,10 @@ def running(found: Collection[RunView]) -> bool:
 
 
 def _view(connection: Connection, run: Run) -> RunView:
+    if run.kind is RunKind.CRAWL:
+        crawl = read_crawl_progress(connection, run.id)
+        waiting = {MemberState.PENDING: crawl.total - crawl.done}
+        return _timed(run, crawl.stage, crawl.total, crawl.done, crawl.failed, waiting)
     stages = read_stages(connection, run.id)
     if stages:
         done = sum(stage.state == DONE for stage in stages.values())

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, and_, func, select
 
 from schemas.verdicts import PostOutcome, StoredVerdict, Verdict
 from storage.database import in_parts, insert_or_update
-from storage.standings import save_standings
+from storage.standings import main_verdict, save_standings
 from storage.tables import influencers, outcomes, verdicts
 
 
@@ -133,3 +133,26 @@ def _verdict(row: Row[Any]) -> StoredVerdict:
         concluded_at=row.concluded_at,
         verdicts=tuple(Verdict.model_validate(found) for found in row.verdicts),
     )
+
+
+def newest_of_both(
+    connection: Connection, first: str, second: str, *, limit: int
+) -> list[tuple[set[str], set[str]]]:
+    """Return the categories that two bundles' newest verdicts name, for accounts judged by both."""
+    judged = (
+        select(verdicts.c.influencer_id)
+        .where(verdicts.c.bundle_id.in_((first, second)))
+        .group_by(verdicts.c.influencer_id)
+        .having(func.count(func.distinct(verdicts.c.bundle_id)) == len({first, second}))
+        .limit(limit)
+    )
+    ids = list(connection.scalars(judged))
+    named: list[dict[int, set[str]]] = []
+    for bundle_id in (first, second):
+        found: dict[int, set[str]] = {}
+        for part in in_parts(ids):
+            for one in newest_verdicts(connection, part, bundle_id=bundle_id):
+                main = main_verdict(one.verdicts)
+                found[one.influencer_id] = set(main.categories) if main else set()
+        named.append(found)
+    return [(named[0][key], named[1][key]) for key in ids if key in named[0] and key in named[1]]

@@ -27,6 +27,7 @@ ROUTES = {
     "scrape.*": "scrape",
     "images.*": "gpu",
     "texts.*": "cpu",
+    "explain.*": "cpu",
     "verdicts.*": "cpu",
     "runs.*": "control",
     "train.advance": "control",
@@ -150,6 +151,7 @@ def configure(app: Celery, settings: Settings) -> None:
         imports=(
             "tasks.images",
             "tasks.texts",
+            "tasks.explain",
             "tasks.verdicts",
             "tasks.scrape",
             "tasks.crawl",
