@@ -51,11 +51,12 @@ class CategoryShare(Frozen):
     def certainty(self, usable: int) -> float:
         """Return how probable it is that more posts like the ``usable`` ones change nothing here.
 
-        The share's distance to its threshold in Agresti and Coull's standard errors, as a normal
-        probability: 0.5 is a coin's toss, 1 is sure.
+        The share's distance to its threshold in standard errors, as a normal probability: 0.5 is a
+        coin's toss, 1 is sure. Four imaginary posts are added as Agresti and Coull do (American
+        Statistician 52, 1998), but on the threshold itself, so that few posts lean to no side.
         """
         trials = usable + 4
-        mean = (self.posts + 2) / trials
+        mean = (self.posts + 4 * self.threshold) / trials
         error = math.sqrt(mean * (1 - mean) / trials)
         above = 0.5 * (1 + math.erf((mean - self.threshold) / error / math.sqrt(2)))
         return above if self.chosen else 1 - above

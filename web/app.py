@@ -99,7 +99,11 @@ async def favicon(_request: web.Request) -> web.StreamResponse:
 @web.middleware
 async def with_headers(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Send the headers that keep browsers from doing what these pages never ask for."""
-    response = await handler(request)
+    try:
+        response = await handler(request)
+    except web.HTTPException as redirect:
+        redirect.headers.update(HEADERS)
+        raise
     if not response.prepared:
         response.headers.update(HEADERS)
         if request.path.startswith("/static/") and response.status == 200:  # noqa: PLR2004
@@ -115,7 +119,7 @@ async def with_problems(request: web.Request, handler: Handler) -> web.StreamRes
         return await handler(request)
     except web.HTTPException as error:
         if error.status < 400 or error.content_type == "application/problem+json":  # noqa: PLR2004
-            return error
+            raise
         return answer_problem(request, error.status, error.reason)
     except AfinError as error:
         return answer_problem(request, _status(error), str(error))

@@ -82,7 +82,7 @@ def static_address(name: str) -> str:
 
 def percent(value: float | None, digits: int = 0) -> str:
     """Return 0.123 as 12 %."""
-    return MISSING if value is None else f"{100 * value:.{digits}f} %"
+    return MISSING if value is None else f"{100 * value:.{digits}f}\N{NO-BREAK SPACE}%"
 
 
 def compact(value: float | None) -> str:

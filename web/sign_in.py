@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from schemas.errors import NotFoundError, UsageError
 from schemas.settings import Settings
-from schemas.users import LOCAL, User
+from schemas.users import LOCAL, Role, User
 from storage.users import (
     SESSION_HOURS,
     close_session,
@@ -21,7 +21,7 @@ from storage.users import (
     token_user,
 )
 from web.render import render
-from web.security import Attempts, csrf_token, open_to_all
+from web.security import Attempts, csrf_token, needs, open_to_all
 from web.site import CSRF, LOOPBACK, USER, Site, site_of
 
 MIN_PASSWORD = 10
@@ -130,6 +130,7 @@ async def sign_in(request: web.Request) -> web.StreamResponse:
     raise response
 
 
+@needs(Role.VIEWER)
 async def sign_out(request: web.Request) -> web.StreamResponse:
     """End the session."""
     site = site_of(request)

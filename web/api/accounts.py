@@ -161,15 +161,15 @@ async def posts(call: Call) -> list[models.Post]:
     ]
 
 
-async def verdict(call: Call) -> Any:
+async def verdict(call: Call) -> models.ThesisVerdict:
     """Return a verdict as the thesis wrote it."""
 
-    def read(connection: Connection) -> Any:
+    def read(connection: Connection) -> models.ThesisVerdict:
         account = find_account(connection, call.path("username"))
         stored = newest_verdicts(connection, [account.id])
         if not stored:
             raise NotFoundError(f"{account.username} has no verdict yet: classify it first.")
-        return describe_verdicts(stored)[0]
+        return models.ThesisVerdict.model_validate(describe_verdicts(stored)[0])
 
     return await site_of(call.request).read(read)
 

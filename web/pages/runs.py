@@ -25,6 +25,12 @@ from web.security import needs
 from web.site import Site, site_of
 
 PAGE = 30
+FLOWER_NAMES = {
+    RunKind.CLASSIFY: "verdicts.",
+    RunKind.TRAIN: "train.",
+    RunKind.CRAWL: "crawl.",
+}
+"""How the tasks of a kind of run begin; with the run's number Flower finds them."""
 
 
 def routes() -> list[web.AbstractRouteDef]:
@@ -58,7 +64,14 @@ async def show(request: web.Request) -> web.StreamResponse:
     run_id = int(request.match_info["id"])
     view, stages, problems = await site_of(request).read(_read, run_id)
     template = "_run.html" if request.headers.get("HX-Request") else "run.html"
-    return render(request, template, view=view, stages=stages, problems=problems)
+    return render(
+        request,
+        template,
+        view=view,
+        stages=stages,
+        problems=problems,
+        flower_names=FLOWER_NAMES,
+    )
 
 
 @needs(Role.OPERATOR)

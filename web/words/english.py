@@ -39,6 +39,8 @@ ENGLISH: dict[str, str] = {
     "posts_judged": "{count} posts judged",
     "posts_count": "{count} posts",
     "share_label": "{category}: {share}, 95 % interval {low} to {high}",
+    "likes": "{count} likes",
+    "comments": "{count} comments",
     "download": "Download",
     "photo_of": "Photo of post {id}",
     "no_photo": "No photo",

@@ -39,6 +39,8 @@ SPANISH: dict[str, str] = {
     "posts_judged": "{count} posts clasificados",
     "posts_count": "{count} posts",
     "share_label": "{category}: {share}, intervalo del 95 % de {low} a {high}",
+    "likes": "{count} me gusta",
+    "comments": "{count} comentarios",
     "download": "Descargar",
     "photo_of": "Foto del post {id}",
     "no_photo": "Sin foto",
