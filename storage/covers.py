@@ -1,11 +1,11 @@
 """A few photos for each account of a list: those that speak for its largest category."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
 
-from sqlalchemy import Connection, and_, select
+from sqlalchemy import Connection, and_, select, tuple_
 
-from schemas.verdicts import Verdict
-from storage.standings import Standing, main_verdict
+from storage.standings import PRIMARY, Standing
 from storage.tables import post_photos, verdicts
 
 PHOTOS = 4
@@ -13,17 +13,12 @@ PHOTOS = 4
 
 def read_covers(connection: Connection, found: Iterable[Standing]) -> dict[int, tuple[str, ...]]:
     """Return up to four photos an account, from the evidence of its verdict in force."""
-    chosen: dict[int, list[int]] = {}
-    for standing in found:
-        query = select(verdicts.c.verdicts).where(
-            verdicts.c.influencer_id == standing.influencer_id,
-            verdicts.c.bundle_id == standing.bundle_id,
-            verdicts.c.run_id == standing.run_id,
-        )
-        stored = connection.scalar(query)
-        verdict = main_verdict([Verdict.model_validate(one) for one in stored or ()])
-        if verdict is not None:
-            chosen[standing.influencer_id] = _evidence(verdict)
+    keys = [(one.influencer_id, one.bundle_id, one.run_id) for one in found]
+    columns = verdicts.c
+    query = select(columns.influencer_id, columns.verdicts).where(
+        tuple_(columns.influencer_id, columns.bundle_id, columns.run_id).in_(keys)
+    )
+    chosen = {key: _evidence(stored) for key, stored in connection.execute(query)}
     photos = first_photos(connection, [post for posts in chosen.values() for post in posts])
     return {
         key: tuple(dict.fromkeys(photos[post] for post in posts if post in photos))[:PHOTOS]
@@ -41,8 +36,13 @@ def first_photos(connection: Connection, post_ids: Collection[int]) -> dict[int,
     return {post_id: sha256 or "" for post_id, sha256 in connection.execute(query)}
 
 
-def _evidence(verdict: Verdict) -> list[int]:
-    """Return posts of the largest categories in turn, so that each is seen."""
-    lists = [share.evidence for share in verdict.shares[:2] if share.evidence]
+def _evidence(stored: Sequence[dict[str, Any]]) -> list[int]:
+    """Return posts of the largest categories in turn, so that each is seen.
+
+    Read from the stored JSON as it is: two dozen whole verdicts a page take longer to check than
+    everything else on it.
+    """
+    named = [one for one in stored if one["method"] == PRIMARY] or list(stored[:1])
+    lists = [share["evidence"] for one in named for share in one["shares"][:2] if share["evidence"]]
     places = range(max(map(len, lists), default=0))
     return [posts[place] for place in places for posts in lists if place < len(posts)][: 3 * PHOTOS]

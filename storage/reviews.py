@@ -1,9 +1,10 @@
 """Posts that people look at: the queue, what they decided, and what becomes of it."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
-from sqlalchemy import Connection, and_, delete, exists, func, or_, select
+from sqlalchemy import Connection, Row, and_, delete, exists, func, or_, select
 
 from schemas.base import Frozen
 from schemas.categories import OTRA, known_categories
@@ -68,7 +69,6 @@ def next_posts(
         reviews.c.post_id == posts.c.id,
         or_(reviews.c.decision != "skip", reviews.c.reviewer == reviewer),
     )
-    order = (standings.c.certainty, standings.c.influencer_id)
     query = (
         select(standings.c.influencer_id, posts.c.id)
         .select_from(standings)
@@ -82,10 +82,21 @@ def next_posts(
             ),
         )
         .where(~settled, outcomes.c.halves != "none")
-        .order_by(*((standings.c.disputed.desc(), *order) if disputed_first else order))
+        .order_by(standings.c.certainty, standings.c.influencer_id)
         .limit(LOOK_AHEAD)
     )
-    rows = connection.execute(query).all()
+    if not disputed_first:
+        return _first_account(connection.execute(query).all())
+    # One value at a time, so that an index serves each: there are at most as many as categories.
+    most = connection.scalar(select(func.max(standings.c.disputed))) or 0
+    for disputed in range(most, -1, -1):
+        rows = connection.execute(query.where(standings.c.disputed == disputed)).all()
+        if rows:
+            return _first_account(rows)
+    return None
+
+
+def _first_account(rows: Sequence[Row[Any, Any]]) -> tuple[int, list[int]] | None:
     if not rows:
         return None
     first = rows[0].influencer_id

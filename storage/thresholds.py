@@ -13,7 +13,7 @@ from storage.tables import influencers, truth_labels
 from storage.verdicts import newest_of_both
 from storage.web_tables import standing_shares, standings
 
-COMPARED = 2000
+COMPARED = 500
 
 
 class Preview(Frozen):
@@ -78,7 +78,7 @@ def count_in_force(connection: Connection) -> dict[str, int]:
 
 
 def compare_bundles(connection: Connection, first: str, second: str) -> Comparison:
-    """Compare the newest verdicts of two bundles on at most 2,000 accounts that both judged.
+    """Compare the newest verdicts of two bundles on at most 500 accounts that both judged.
 
     Raises:
         NotFoundError: one of them does not exist.

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, and_, func, select
 
 from schemas.verdicts import PostOutcome, StoredVerdict, Verdict
 from storage.database import in_parts, insert_or_update
-from storage.standings import main_verdict, save_standings
+from storage.standings import PRIMARY, save_standings
 from storage.tables import influencers, outcomes, verdicts
 
 
@@ -147,12 +147,15 @@ def newest_of_both(
         .limit(limit)
     )
     ids = list(connection.scalars(judged))
-    named: list[dict[int, set[str]]] = []
-    for bundle_id in (first, second):
-        found: dict[int, set[str]] = {}
-        for part in in_parts(ids):
-            for one in newest_verdicts(connection, part, bundle_id=bundle_id):
-                main = main_verdict(one.verdicts)
-                found[one.influencer_id] = set(main.categories) if main else set()
-        named.append(found)
-    return [(named[0][key], named[1][key]) for key in ids if key in named[0] and key in named[1]]
+    named: dict[str, dict[int, set[str]]] = {first: {}, second: {}}
+    for part in in_parts(ids):
+        query = (
+            select(verdicts)
+            .where(verdicts.c.influencer_id.in_(part), verdicts.c.bundle_id.in_((first, second)))
+            .order_by(verdicts.c.run_id)
+        )
+        for row in connection.execute(query):
+            # As stored: checking every field of so many verdicts would take most of the time.
+            main = [one for one in row.verdicts if one["method"] == PRIMARY] or row.verdicts[:1]
+            named[row.bundle_id][row.influencer_id] = set(main[0]["categories"] if main else ())
+    return [(named[first][key], named[second][key]) for key in ids]

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,12 +15,15 @@ playwright = pytest.importorskip(
     "playwright.sync_api", reason="Playwright is not installed: pip install playwright."
 )
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
 AXE = Path(__file__).parent / "axe.min.js"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator["playwright.Browser"]:
+def browser() -> Iterator["Browser"]:
     """Chromium; tests are skipped aloud where it is not installed."""
     found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
     if found is None:
@@ -52,7 +56,7 @@ def base(resources: Context, world: World) -> Iterator[str]:
 
 
 @pytest.fixture
-def page(browser: "playwright.Browser", base: str) -> Iterator["playwright.Page"]:
+def page(browser: "Browser", base: str) -> Iterator["Page"]:
     """A tab of a fresh browser; whatever its console says against us fails the test."""
     window = browser.new_context(base_url=base, locale="en-GB")
     tab = window.new_page()

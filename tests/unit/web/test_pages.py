@@ -10,7 +10,8 @@ from schemas.runs import RunKind
 from storage.runs import create_run
 from tasks.context import Context
 from tests.pages import ACCOUNTS, Visitor, World
-from web.words import ENGLISH, SPANISH
+from web.words.english import ENGLISH
+from web.words.spanish import SPANISH
 
 PAGES = (
     "/",
