@@ -48,13 +48,16 @@ class CategoryShare(Frozen):
     evidence: tuple[int, ...]
     certainty: float | None = None
 
-    def certainty(self, usable: int) -> float:
+    def sureness(self, usable: int) -> float:
         """Return how probable it is that more posts like the ``usable`` ones change nothing here.
 
-        The share's distance to its threshold in standard errors, as a normal probability: 0.5 is a
-        coin's toss, 1 is sure. Four imaginary posts are added as Agresti and Coull do (American
-        Statistician 52, 1998), but on the threshold itself, so that few posts lean to no side.
+        That of the verdict, if it says; else the share's distance to its threshold in standard
+        errors, as a normal probability: 0.5 is a coin's toss, 1 is sure. Four imaginary posts are
+        added as Agresti and Coull do (American Statistician 52, 1998), but on the threshold itself,
+        so that few posts lean to no side.
         """
+        if self.certainty is not None:
+            return self.certainty if self.chosen else 1 - self.certainty
         trials = usable + 4
         mean = (self.posts + 4 * self.threshold) / trials
         error = math.sqrt(mean * (1 - mean) / trials)
@@ -97,7 +100,7 @@ class Verdict(Frozen):
         """How probable it is that its least sure decision would stand; 0 without posts."""
         if not self.usable or not self.shares:
             return 0.0
-        return min(share.certainty(self.usable) for share in self.shares)
+        return min(share.sureness(self.usable) for share in self.shares)
 
 
 class StoredVerdict(Frozen):
