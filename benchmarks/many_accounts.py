@@ -1,13 +1,25 @@
 """A database as large as an agency's: accounts, posts, outcomes and verdicts, all drawn."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Table, insert
+from sqlalchemy import (
+    Column,
+    Connection,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    cast,
+    insert,
+    literal,
+    select,
+)
 
 from pipelines.verdict import conclude_account
 from schemas.bundles import BundleManifest
@@ -52,6 +64,25 @@ SYLLABLES = (
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
 
 
+_SCRATCH = MetaData()
+_NUMBERS = Table("bench_numbers", _SCRATCH, Column("n", Integer, primary_key=True))
+_JUDGED = Table(
+    "bench_judged",
+    _SCRATCH,
+    Column("pattern", Integer, primary_key=True),
+    Column("place", Integer, primary_key=True),
+    Column("category", String(40)),
+    Column("probabilities", LargeBinary),
+)
+_CONTENTS = Table(
+    "bench_contents",
+    _SCRATCH,
+    Column("n", Integer, primary_key=True),
+    Column("photo", String(64)),
+    Column("caption", String(64)),
+)
+
+
 @dataclass(frozen=True)
 class Pattern:
     """How the posts of one kind of account were judged, with the verdict; ids count from 1."""
@@ -68,23 +99,6 @@ class Pattern:
         return self.verdict.model_copy(update={"shares": shares})
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """What was drawn for some accounts: their ids and names, and how each was judged."""
-
-    ids: range
-    names: tuple[str, ...]
-    patterns: Mapping[int, Pattern]
-    posts_each: int
-
-    def concluded(self) -> dict[int, list[Verdict]]:
-        """Return the verdict of each account."""
-        return {
-            key: [found.verdict_of((key - 1) * self.posts_each)]
-            for key, found in self.patterns.items()
-        }
-
-
 def fill(
     database: Database,
     bundle_id: str,
@@ -96,19 +110,20 @@ def fill(
     """Fill an empty store and return the run that judged everybody."""
     rng = np.random.default_rng(11)
     with database.write() as connection:
+        _SCRATCH.create_all(connection)
         _fill_contents(connection, manifest, rng)
         run_id = create_run(connection, RunKind.CLASSIFY, params={}, bundle_id=bundle_id)
+    patterns = [_pattern(manifest, posts_each, rng) for _ in range(PATTERNS)]
+    with database.write() as connection:
+        _insert_accounts(connection, accounts, run_id, rng)
+    with database.write() as connection:
+        _insert_posts(connection, accounts, posts_each, bundle_id, patterns)
     for first in range(1, accounts + 1, PART):
         ids = range(first, min(first + PART, accounts + 1))
         with database.write() as connection:
-            drawn = _draw(ids, manifest, posts_each, rng)
-            _insert_accounts(connection, drawn, posts_each, run_id, rng)
-            _insert_outcomes(connection, drawn, bundle_id)
-            save_verdicts(
-                connection, bundle_id=bundle_id, run_id=run_id, concluded=drawn.concluded()
-            )
-            if first <= LABELLED:
-                _insert_truth(connection, drawn, manifest.classes, rng)
+            _insert_verdicts(connection, ids, patterns, posts_each, bundle_id, run_id)
+    with database.write() as connection:
+        _insert_truth(connection, min(LABELLED, accounts), manifest.classes, rng)
     if database.kind == "postgresql":
         # Rows were inserted under ids of our own.
         with database.write() as connection:
@@ -123,24 +138,17 @@ def rewrite(
     database: Database, bundle_id: str, manifest: BundleManifest, ids: range, *, posts_each: int
 ) -> None:
     """Write what a bulk run writes for a group of accounts: outcomes and verdicts, once more."""
-    drawn = _draw(ids, manifest, posts_each, np.random.default_rng(ids.start))
+    found = _pattern(manifest, posts_each, np.random.default_rng(ids.start))
+    offsets = {key: (key - 1) * posts_each for key in ids}
     judged = [
-        one.model_copy(update={"post_id": one.post_id + (key - 1) * posts_each})
-        for key, found in drawn.patterns.items()
+        one.model_copy(update={"post_id": one.post_id + offset})
+        for offset in offsets.values()
         for one in found.outcomes
     ]
+    concluded = {key: [found.verdict_of(offset)] for key, offset in offsets.items()}
     with database.write() as connection:
         save_outcomes(connection, bundle_id, "nn", judged)
-        save_verdicts(connection, bundle_id=bundle_id, run_id=1, concluded=drawn.concluded())
-
-
-def _draw(ids: range, manifest: BundleManifest, posts_each: int, rng: np.random.Generator) -> Drawn:
-    """Draw accounts about one to three categories each, with posts judged accordingly."""
-    patterns = [_pattern(manifest, posts_each, rng) for _ in range(min(PATTERNS, len(ids)))]
-    chosen = rng.integers(0, len(patterns), len(ids)).tolist()
-    names = tuple(f"{''.join(rng.choice(SYLLABLES, 3))}_{key}" for key in ids)
-    given = {key: patterns[place] for key, place in zip(ids, chosen, strict=True)}
-    return Drawn(ids, names, given, posts_each)
+        save_verdicts(connection, bundle_id=bundle_id, run_id=1, concluded=concluded)
 
 
 def _pattern(manifest: BundleManifest, posts_each: int, rng: np.random.Generator) -> Pattern:
@@ -197,52 +205,17 @@ def _fill_contents(
 
 
 def _insert_accounts(
-    connection: Connection,
-    drawn: Drawn,
-    posts_each: int,
-    run_id: int,
-    rng: np.random.Generator,
+    connection: Connection, accounts: int, run_id: int, rng: np.random.Generator
 ) -> None:
-    followers = (10 ** rng.uniform(2.5, 6.5, len(drawn.ids))).astype(int).tolist()
+    ids = range(1, accounts + 1)
+    followers = (10 ** rng.uniform(2.5, 6.5, accounts)).astype(int).tolist()
     _insert(
         connection,
         influencers,
         [
-            {"id": key, "username": name, "followers": count, "imported_from": "drawn"}
-            | {"created_at": NOW, "updated_at": NOW}
-            for key, name, count in zip(drawn.ids, drawn.names, followers, strict=True)
-        ],
-    )
-    numbers = [
-        (key, (key - 1) * posts_each + place + 1)
-        for key in drawn.ids
-        for place in range(posts_each)
-    ]
-    likes = rng.integers(0, 5000, len(numbers)).tolist()
-    _insert(
-        connection,
-        posts,
-        [
-            {"id": post_id, "influencer_id": key, "external_id": f"p{post_id}"}
-            | {
-                "caption": f"hola {post_id % CAPTIONS}",
-                "posted_at": NOW - timedelta(hours=post_id % 999),
-            }
-            | {
-                "caption_sha256": caption_name(post_id % CAPTIONS),
-                "likes": like,
-                "comments": like // 30,
-            }
-            for (key, post_id), like in zip(numbers, likes, strict=True)
-        ],
-    )
-    _insert(
-        connection,
-        post_photos,
-        [
-            {"post_id": post_id, "position": 0, "photo_sha256": photo_name(post_id % PHOTOS)}
-            | {"url": None, "problem": None}
-            for _key, post_id in numbers
+            {"id": key, "username": account_name(key), "followers": count}
+            | {"imported_from": "drawn", "created_at": NOW, "updated_at": NOW}
+            for key, count in zip(ids, followers, strict=True)
         ],
     )
     _insert(
@@ -250,9 +223,96 @@ def _insert_accounts(
         run_members,
         [
             {"run_id": run_id, "influencer_id": key, "attempts": 1, "touched_at": NOW} | _fate(key)
-            for key in drawn.ids
+            for key in ids
         ],
     )
+
+
+def _insert_posts(
+    connection: Connection,
+    accounts: int,
+    posts_each: int,
+    bundle_id: str,
+    patterns: Sequence[Pattern],
+) -> None:
+    """Let the database itself multiply the patterns into millions of rows."""
+    _insert(
+        connection,
+        _NUMBERS,
+        [{"n": number} for number in range(max(accounts, PHOTOS, CAPTIONS) + 1)],
+    )
+    _insert(
+        connection,
+        _JUDGED,
+        [
+            {"pattern": number, "place": place, "category": one.category}
+            | {"probabilities": np.array(one.probabilities, "<f4").tobytes()}
+            for number, pattern in enumerate(patterns)
+            for place, one in enumerate(pattern.outcomes)
+        ],
+    )
+    _insert(
+        connection,
+        _CONTENTS,
+        [
+            {"n": number, "photo": photo_name(number), "caption": caption_name(number)}
+            for number in range(PHOTOS)
+        ],
+    )
+    account, place = _NUMBERS.c.n, _JUDGED.c.place
+    post_id = (account - 1) * posts_each + place + 1
+    every = (
+        select(
+            post_id.label("post_id"),
+            account.label("account"),
+            _JUDGED.c.category,
+            _JUDGED.c.probabilities,
+        )
+        .where(account.between(1, accounts), _JUDGED.c.pattern == account % len(patterns))
+        .subquery()
+    )
+    content = _CONTENTS.c.n == every.c.post_id % PHOTOS
+    likes = every.c.post_id * 7919 % 5000
+    text = literal("hola ").concat(cast(every.c.post_id, String))
+    chosen = select(
+        every.c.post_id,
+        every.c.account,
+        cast(every.c.post_id, String),
+        text,
+        _CONTENTS.c.caption,
+        literal(NOW, type_=posts.c.posted_at.type),
+        likes,
+        likes // 30,
+    ).join(_CONTENTS, content)
+    columns = ("id", "influencer_id", "external_id", "caption", "caption_sha256", "posted_at")
+    connection.execute(insert(posts).from_select([*columns, "likes", "comments"], chosen))
+    shown = select(every.c.post_id, literal(0), _CONTENTS.c.photo).join(_CONTENTS, content)
+    places = ["post_id", "position", "photo_sha256"]
+    connection.execute(insert(post_photos).from_select(places, shown))
+    judged = select(
+        every.c.post_id,
+        literal(bundle_id),
+        literal("nn"),
+        literal("both"),
+        every.c.category,
+        every.c.probabilities,
+    )
+    names = ["post_id", "bundle_id", "method", "halves", "category", "probabilities"]
+    connection.execute(insert(outcomes).from_select(names, judged))
+
+
+def _insert_verdicts(
+    connection: Connection,
+    ids: range,
+    patterns: Sequence[Pattern],
+    posts_each: int,
+    bundle_id: str,
+    run_id: int,
+) -> None:
+    concluded = {
+        key: [patterns[key % len(patterns)].verdict_of((key - 1) * posts_each)] for key in ids
+    }
+    save_verdicts(connection, bundle_id=bundle_id, run_id=run_id, concluded=concluded)
 
 
 def _fate(key: int) -> dict[str, Any]:
@@ -261,34 +321,16 @@ def _fate(key: int) -> dict[str, Any]:
     return {"state": MemberState.DONE if key % 3 else MemberState.PENDING, "problem": None}
 
 
-def _insert_outcomes(connection: Connection, drawn: Drawn, bundle_id: str) -> None:
-    rows = []
-    packed = {
-        id(found): [
-            (one.category, np.array(one.probabilities, "<f4").tobytes()) for one in found.outcomes
-        ]
-        for found in drawn.patterns.values()
-    }
-    for key, found in drawn.patterns.items():
-        first = (key - 1) * drawn.posts_each + 1
-        rows += [
-            {"post_id": first + place, "bundle_id": bundle_id, "method": "nn", "halves": "both"}
-            | {"category": category, "probabilities": data}
-            for place, (category, data) in enumerate(packed[id(found)])
-        ]
-    _insert(connection, outcomes, rows)
-
-
 def _insert_truth(
-    connection: Connection, drawn: Drawn, classes: Sequence[str], rng: np.random.Generator
+    connection: Connection, accounts: int, classes: Sequence[str], rng: np.random.Generator
 ) -> None:
     _insert(
         connection,
         truth_labels,
         [
-            {"kind": "account", "target": name, "labeller": "drawn", "created_at": NOW}
-            | {"categories": [str(rng.choice(classes))]}
-            for name in drawn.names
+            {"kind": "account", "target": account_name(key), "labeller": "drawn"}
+            | {"categories": [str(rng.choice(classes))], "created_at": NOW}
+            for key in range(1, accounts + 1)
         ],
     )
 
@@ -301,6 +343,13 @@ def _insert(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]
 def _parts(rows: Sequence[dict[str, Any]], size: int = 5000) -> Iterator[list[dict[str, Any]]]:
     for start in range(0, len(rows), size):
         yield list(rows[start : start + size])
+
+
+def account_name(key: int) -> str:
+    """Return the username of a drawn account."""
+    base = len(SYLLABLES)
+    parts = (SYLLABLES[key % base], SYLLABLES[key // base % base], SYLLABLES[key // 7 % base])
+    return f"{''.join(parts)}_{key}"
 
 
 def photo_name(number: int) -> str:

@@ -20,6 +20,8 @@ from tasks.verdicts import gather_evidence, stack_vectors
 
 WORDS_PER_CATEGORY = 12
 POSTS_READ = 200
+LEAST_WEIGHT = 0.005
+"""A word that moves a probability by less says nothing."""
 
 Judged = dict[int, PostOutcome]
 
@@ -92,8 +94,8 @@ def weigh_words(bundle: Bundle, captions: Sequence[str]) -> dict[str, list[WordW
 
 def _loudest(weights: Mapping[str, float], counts: Mapping[str, int]) -> list[WordWeight]:
     ranked = sorted(weights.items(), key=lambda item: (-item[1], item[0]))
-    for_it = [item for item in ranked[:WORDS_PER_CATEGORY] if item[1] > 0]
-    against = [item for item in ranked[-WORDS_PER_CATEGORY:] if item[1] < 0]
+    for_it = [item for item in ranked[:WORDS_PER_CATEGORY] if item[1] >= LEAST_WEIGHT]
+    against = [item for item in ranked[-WORDS_PER_CATEGORY:] if item[1] <= -LEAST_WEIGHT]
     return [
         WordWeight(word=word, weight=round(weight, 4), posts=counts[word])
         for word, weight in for_it + against
