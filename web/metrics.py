@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from aiohttp import web
 from kombu.exceptions import ChannelError, OperationalError
@@ -82,14 +83,20 @@ def queue_lengths(resources: Context) -> dict[str, int] | None:
     try:
         with celery.connection_for_read(connect_timeout=1) as connection:
             connection.ensure_connection(max_retries=1, timeout=1)
-            channel = connection.default_channel
-            return {
-                name: channel.queue_declare(name, passive=True).message_count
-                for names in QUEUES.values()
-                for name in names
-            }
-    except (OperationalError, ChannelError, OSError):
+            return {name: _length(connection, name) for names in QUEUES.values() for name in names}
+    except (OperationalError, OSError):
         return None
+
+
+def _length(connection: Any, name: str) -> int:
+    # A channel each: RabbitMQ closes one that asked for a queue it does not know.
+    with connection.channel() as channel:
+        try:
+            count: int = channel.queue_declare(name, passive=True).message_count
+        except (ChannelError, *connection.channel_errors):
+            # On Redis an empty queue is one that is not there.
+            return 0
+        return count
 
 
 def _members(connection: Connection) -> Metric:
