@@ -8,7 +8,6 @@ import pytest
 
 from schemas.runs import RunKind
 from storage.runs import create_run
-from tasks.app import app as celery
 from tasks.context import Context
 from tests.pages import ACCOUNTS, Visitor, World
 from web.words.english import ENGLISH
@@ -136,14 +135,6 @@ def test_a_photo_comes_under_its_true_type(visitor: Visitor) -> None:
     assert reply.headers["Content-Type"] == "image/png"
     assert reply.headers["X-Content-Type-Options"] == "nosniff"
     assert visitor.get(f"/photos/{post['photos'][0]}/small").body[8:12] == b"WEBP"
-
-
-def test_metrics_count_the_messages_of_each_queue(visitor: Visitor) -> None:
-    celery.send_task("runs.feed", (1,))
-    text = visitor.get("/metrics").text
-    assert "afin_broker_up 1.0" in text
-    assert 'afin_queue_depth{queue="control"} 1.0' in text
-    assert 'afin_queue_depth{queue="gpu"} 0.0' in text
 
 
 def test_metrics_count_accounts_by_bundle(visitor: Visitor, world: World) -> None:
