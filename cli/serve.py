@@ -75,9 +75,13 @@ def flower(as_json: JsonFlag = False) -> None:
     raise typer.Exit(run_flower(settings, port))
 
 
-def web() -> None:
+def web(as_json: JsonFlag = False) -> None:
     """Serve the pages and the API; on loopback without sign-in, elsewhere never."""
-    raise typer.Exit(run_web(load_settings()))
+
+    def tell(url: str) -> None:
+        print_json({"web": url})
+
+    raise typer.Exit(run_web(load_settings(), on_ready=tell if as_json else None))
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from aiohttp import web
@@ -36,8 +37,12 @@ def check_web(resources: Context) -> None:
         check_users(connection, resources.settings)
 
 
-def run_web(settings: Settings, port: int | None = None) -> int:
+def run_web(
+    settings: Settings, port: int | None = None, *, on_ready: Callable[[str], None] | None = None
+) -> int:
     """Serve pages and API until asked to stop; any free port if none is named.
+
+    ``on_ready`` gets the address once the pages answer.
 
     Raises:
         UsageError: as ``check_web``, or the address cannot be listened on.
@@ -45,11 +50,15 @@ def run_web(settings: Settings, port: int | None = None) -> int:
     logging.basicConfig(
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
-    asyncio.run(_serve(settings, settings.web_port if port is None else port))
+    asyncio.run(_serve(settings, settings.web_port if port is None else port, on_ready or _say))
     return 0
 
 
-async def _serve(settings: Settings, port: int) -> None:
+def _say(url: str) -> None:
+    sys.stderr.write(f"Pages: {url}\n")
+
+
+async def _serve(settings: Settings, port: int, on_ready: Callable[[str], None]) -> None:
     resources = context()
     flower = read_url(settings.data_dir.absolute() / "flower.url")
     app = create_app(resources, flower_url=flower)
@@ -69,7 +78,7 @@ async def _serve(settings: Settings, port: int) -> None:
         found = runner.addresses[0][1]
         record = settings.data_dir.absolute() / URL_FILE
         record.write_text(web_url(settings, found) + "\n", "utf-8")
-        sys.stderr.write(f"Pages: {web_url(settings, found)}\n")
+        on_ready(web_url(settings, found))
         try:
             await _until_stopped(resources.database)
         finally:
