@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Literal
 
-from sqlalchemy import Connection, Row, and_, delete, exists, func, or_, select
+from sqlalchemy import Connection, and_, delete, exists, func, or_, select, tuple_
 
 from schemas.base import Frozen
 from schemas.categories import OTRA, known_categories
@@ -31,7 +31,7 @@ Fate = Literal["trains", "tested", "several", "no-photo", "skipped"]
 SOURCE = "review"
 """The name under which corrected photos stand among the training examples."""
 
-LOOK_AHEAD = 60
+LOOK_AHEAD = 25
 
 
 class _Post(Frozen):
@@ -65,14 +65,45 @@ def next_posts(
     Accounts come least certain first, or those first on whose categories the methods disagree;
     posts that this reviewer has skipped are left out. None: nothing is left.
     """
+    # One value at a time, so that an index serves each: there are at most as many as categories.
+    most = connection.scalar(select(func.max(standings.c.disputed))) or 0
+    for disputed in range(most, -1, -1) if disputed_first else (None,):
+        found = _next_of(connection, reviewer, disputed)
+        if found is not None:
+            return found
+    return None
+
+
+def _next_of(
+    connection: Connection, reviewer: str, disputed: int | None
+) -> tuple[int, list[int]] | None:
+    """Walk accounts by certainty, a few at a time: a join would be sorted as a whole."""
+    columns = standings.c
+    here = tuple_(columns.certainty, columns.influencer_id)
+    after: tuple[float, int] = (-1.0, 0)
+    while True:
+        query = select(columns.certainty, columns.influencer_id).where(here > tuple_(*after))
+        if disputed is not None:
+            query = query.where(columns.disputed == disputed)
+        query = query.order_by(columns.certainty, columns.influencer_id).limit(LOOK_AHEAD)
+        accounts = connection.execute(query).all()
+        if not accounts:
+            return None
+        waiting = _waiting(connection, reviewer, [row.influencer_id for row in accounts])
+        for row in accounts:
+            if row.influencer_id in waiting:
+                return row.influencer_id, waiting[row.influencer_id]
+        after = (accounts[-1].certainty, accounts[-1].influencer_id)
+
+
+def _waiting(connection: Connection, reviewer: str, ids: Sequence[int]) -> dict[int, list[int]]:
     settled = exists().where(
         reviews.c.post_id == posts.c.id,
         or_(reviews.c.decision != "skip", reviews.c.reviewer == reviewer),
     )
     query = (
-        select(standings.c.influencer_id, posts.c.id)
-        .select_from(standings)
-        .join(posts, posts.c.influencer_id == standings.c.influencer_id)
+        select(posts.c.influencer_id, posts.c.id)
+        .join(standings, standings.c.influencer_id == posts.c.influencer_id)
         .join(
             outcomes,
             and_(
@@ -81,26 +112,13 @@ def next_posts(
                 outcomes.c.method == PRIMARY,
             ),
         )
-        .where(~settled, outcomes.c.halves != "none")
-        .order_by(standings.c.certainty, standings.c.influencer_id)
-        .limit(LOOK_AHEAD)
+        .where(posts.c.influencer_id.in_(ids), ~settled, outcomes.c.halves != "none")
+        .order_by(posts.c.influencer_id, posts.c.id)
     )
-    if not disputed_first:
-        return _first_account(connection.execute(query).all())
-    # One value at a time, so that an index serves each: there are at most as many as categories.
-    most = connection.scalar(select(func.max(standings.c.disputed))) or 0
-    for disputed in range(most, -1, -1):
-        rows = connection.execute(query.where(standings.c.disputed == disputed)).all()
-        if rows:
-            return _first_account(rows)
-    return None
-
-
-def _first_account(rows: Sequence[Row[Any, Any]]) -> tuple[int, list[int]] | None:
-    if not rows:
-        return None
-    first = rows[0].influencer_id
-    return first, [row.id for row in rows if row.influencer_id == first]
+    found: dict[int, list[int]] = {}
+    for influencer_id, post_id in connection.execute(query):
+        found.setdefault(influencer_id, []).append(post_id)
+    return found
 
 
 def decide(
