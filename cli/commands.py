@@ -20,6 +20,7 @@ from cli import (
     scrape,
     serve,
     training,
+    users,
     verdicts,
 )
 
@@ -36,6 +37,8 @@ app.command()(serve.migrate)
 app.command()(serve.up)
 app.command()(serve.worker)
 app.command()(serve.flower)
+app.command()(serve.web)
+app.add_typer(users.app, name="users")
 app.add_typer(imports.app, name="import")
 app.add_typer(scrape.app, name="scrape")
 app.add_typer(accounts.app, name="accounts")

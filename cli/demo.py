@@ -173,6 +173,7 @@ def _show(stored: list[StoredVerdict], *, as_json: bool) -> None:
 
 
 def _stay(house: House) -> None:
-    note(f"\nFlower shows what the workers did: {house.flower_url}")
+    note(f"\nThe verdicts with their posts: {house.web_url}")
+    note(f"Flower shows what the workers did: {house.flower_url}")
     note("Ctrl-C stops everything.")
     house.supervisor.wait()

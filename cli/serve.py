@@ -14,6 +14,7 @@ from schemas.settings import Settings, load_settings
 from storage.tables import SCHEMA_VERSION
 from tasks.app import require_broker
 from tasks.context import adopt_settings, context
+from web.server import check_web, run_web, web_url
 from workers.broker import EmbeddedBroker
 from workers.devices import ALL, check_device, run_on_all_devices
 from workers.flower import check_flower, flower_url, run_flower
@@ -24,10 +25,11 @@ from workers.supervisor import RestartPolicy, Supervisor, standard_specs
 
 @dataclass(frozen=True)
 class House:
-    """Everything that ``afin up`` runs, and where Flower answers."""
+    """Everything that ``afin up`` runs, and where pages and Flower answer."""
 
     supervisor: Supervisor
     flower_url: str
+    web_url: str
     environment: dict[str, str]
 
 
@@ -40,15 +42,22 @@ def migrate(as_json: JsonFlag = False) -> None:
 
 
 def up(as_json: JsonFlag = False) -> None:
-    """Run everything: broker (embedded unless AFIN_BROKER_URL is set), all workers, beat, Flower.
+    """Run everything: broker (embedded unless AFIN_BROKER_URL is set), workers, pages, Flower.
 
     Ends with one Ctrl-C; a second one does not wait for tasks.
     """
     settings = load_settings()
     with open_house(settings) as house:
         if as_json:
-            print_json({"flower": house.flower_url, "data_dir": str(settings.data_dir.absolute())})
-        note(f"Everything runs on {settings.data_dir.absolute()}. Flower: {house.flower_url}")
+            print_json(
+                {
+                    "web": house.web_url,
+                    "flower": house.flower_url,
+                    "data_dir": str(settings.data_dir.absolute()),
+                }
+            )
+        note(f"Everything runs on {settings.data_dir.absolute()}. Pages: {house.web_url}")
+        note(f"Flower: {house.flower_url}")
         note("Ctrl-C stops it.")
         house.supervisor.wait()
 
@@ -89,6 +98,15 @@ def flower(as_json: JsonFlag = False) -> None:
     raise typer.Exit(run_flower(settings, port))
 
 
+def web(as_json: JsonFlag = False) -> None:
+    """Serve the pages and the API; on loopback without sign-in, elsewhere never."""
+
+    def tell(url: str) -> None:
+        print_json({"web": url})
+
+    raise typer.Exit(run_web(load_settings(), on_ready=tell if as_json else None))
+
+
 @contextmanager
 def open_house(
     settings: Settings,
@@ -106,6 +124,7 @@ def open_house(
     data_dir.mkdir(parents=True, exist_ok=True)
     # A wrong address is told here, once, and not in the log of each worker.
     resources = context()
+    check_web(resources)
     resources.database.close()
     resources.blobs.check()
     with ExitStack() as stack:
@@ -115,7 +134,8 @@ def open_house(
             broker = stack.enter_context(EmbeddedBroker.start(data_dir))
             shared["AFIN_BROKER_URL"] = broker.url
         port = settings.flower_port or free_port()
-        specs = standard_specs(settings, env=shared, flower_port=port)
+        pages = settings.web_port or free_port()
+        specs = standard_specs(settings, env=shared, flower_port=port, web_port=pages)
         record = data_dir / "flower.url"
         url = flower_url(settings, port)
         record.write_text(url + "\n", "utf-8")
@@ -124,7 +144,8 @@ def open_house(
             specs, logs=data_dir / "logs", broker=broker, policy=policy, say=note
         )
         stack.enter_context(supervisor)
-        yield House(supervisor=supervisor, flower_url=url, environment=shared)
+        address = web_url(settings, pages)
+        yield House(supervisor=supervisor, flower_url=url, web_url=address, environment=shared)
 
 
 def _forget(path: Path) -> None:

@@ -173,6 +173,17 @@ class Settings(BaseSettings):
     health_file: Path | None = Field(
         None, description="a worker renews this file while it hears from the broker"
     )
+    web_port: int = Field(0, ge=0, le=65535, description="of the pages; 0: any free port")
+    web_address: str = Field("127.0.0.1", description="address the pages listen on")
+    web_sign_in: bool = Field(
+        False, description="ask for a name and password on loopback too; elsewhere always asked"
+    )
+    web_secret: SecretStr | None = Field(
+        None, description="signs photo addresses; unset: drawn once, kept in data_dir"
+    )
+    web_url: str | None = Field(
+        None, description="https address people use, where a proxy stands in front"
+    )
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
 
     @field_validator("fetch_allow_loopback", mode="before")

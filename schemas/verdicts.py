@@ -1,5 +1,6 @@
 """What afin concludes: outcomes per post, verdicts per account."""
 
+import math
 from datetime import datetime
 from typing import Literal
 
@@ -47,6 +48,35 @@ class CategoryShare(Frozen):
     evidence: tuple[int, ...]
     certainty: float | None = None
 
+    def sureness(self, usable: int) -> float:
+        """Return how probable it is that more posts like the ``usable`` ones change nothing here.
+
+        That of the verdict, if it says; else the share's distance to its threshold in standard
+        errors, as a normal probability: 0.5 is a coin's toss, 1 is sure. Four imaginary posts are
+        added as Agresti and Coull do (American Statistician 52, 1998), but on the threshold itself,
+        so that few posts lean to no side.
+        """
+        if self.certainty is not None:
+            return self.certainty if self.chosen else 1 - self.certainty
+        trials = usable + 4
+        mean = (self.posts + 4 * self.threshold) / trials
+        error = math.sqrt(mean * (1 - mean) / trials)
+        above = 0.5 * (1 + math.erf((mean - self.threshold) / error / math.sqrt(2)))
+        return above if self.chosen else 1 - above
+
+    def posts_to_turn(self, usable: int) -> int | None:
+        """Return how many more posts would turn the decision; None where no number can.
+
+        For a chosen category posts of anything else, otherwise posts of this category.
+        """
+        if not 0 < self.threshold < 1:
+            return None
+        if self.chosen:
+            # The least m with posts / (usable + m) < threshold.
+            return max(1, math.floor(self.posts / self.threshold + 1e-9) - usable + 1)
+        needed = (self.threshold * usable - self.posts) / (1 - self.threshold)
+        return max(1, math.ceil(needed - 1e-9))
+
 
 class Verdict(Frozen):
     """What an account is about according to one method of one bundle.
@@ -64,6 +94,13 @@ class Verdict(Frozen):
     lacking: int
     enough: bool
     abstained: tuple[str, ...] = ()
+
+    @property
+    def certainty(self) -> float:
+        """How probable it is that its least sure decision would stand; 0 without posts."""
+        if not self.usable or not self.shares:
+            return 0.0
+        return min(share.sureness(self.usable) for share in self.shares)
 
 
 class StoredVerdict(Frozen):

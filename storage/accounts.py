@@ -11,6 +11,7 @@ from schemas.errors import NotFoundError
 from schemas.runs import EVERY_POST, PostScope
 from storage.database import ROWS_PER_STATEMENT, in_parts, insert_or_update
 from storage.photos import forget_unused_photos, in_scope, photos_of_account
+from storage.standings import note_followers
 from storage.tables import influencers, post_photos, posts, truth_labels
 from storage.vectors import forget_unused_captions
 
@@ -84,6 +85,8 @@ def save_account(
     influencer_id = connection.scalars(
         select(influencers.c.id).where(influencers.c.username == username)
     ).one()
+    if followers is not None:
+        note_followers(connection, influencer_id, followers)
     unique = list({post.external_id: post for post in new_posts}.values())
     ids: dict[str, int] = {}
     for start in range(0, len(unique), ROWS_PER_STATEMENT):

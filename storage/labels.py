@@ -9,6 +9,9 @@ from schemas.posts import Label, LabelKind
 from storage.database import insert_or_update
 from storage.tables import truth_labels
 
+REVIEWER = "review:"
+"""How the name of a labeller begins who corrected a verdict: trained on, never scored against."""
+
 
 def add_labels(connection: Connection, labels: Sequence[Label]) -> None:
     """Record labels; the newest word of a labeller on a thing counts.
@@ -40,10 +43,11 @@ def read_truth(
 ) -> dict[str, set[str]]:
     """Return what labellers (or one of them) say, by target.
 
-    Where several disagree, what all of them name.
+    Where several disagree, what all of them name. Corrections made while reviewing are left out:
+    they feed training, and would test it on itself.
     """
     query = select(truth_labels.c.target, truth_labels.c.categories).where(
-        truth_labels.c.kind == kind
+        truth_labels.c.kind == kind, ~truth_labels.c.labeller.startswith(REVIEWER)
     )
     if labeller is not None:
         query = query.where(truth_labels.c.labeller == labeller)

@@ -15,12 +15,12 @@ from sqlalchemy import (
 )
 
 # Their tables belong to the same metadata, which is whole once this module is imported.
-from storage import crawl_tables, event_tables
+from storage import crawl_tables, event_tables, web_tables
 from storage.columns import Id, Instant, Json, metadata
 
-__all__ = ["SCHEMA_VERSION", "crawl_tables", "event_tables", "metadata"]
+__all__ = ["SCHEMA_VERSION", "crawl_tables", "event_tables", "metadata", "web_tables"]
 
-SCHEMA_VERSION = "0005"
+SCHEMA_VERSION = "0006"
 """The newest migration; a test holds it to migrations/versions."""
 
 

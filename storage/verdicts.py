@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, and_, func, select
 
 from schemas.verdicts import PostOutcome, StoredVerdict, Verdict
 from storage.database import in_parts, insert_or_update
+from storage.standings import PRIMARY, save_standings
 from storage.tables import influencers, outcomes, verdicts
 
 
@@ -84,6 +85,7 @@ def save_verdicts(
         key=["influencer_id", "bundle_id", "run_id"],
         update=["verdicts", "concluded_at", "posts_at"],
     )
+    save_standings(connection, bundle_id=bundle_id, run_id=run_id, concluded=concluded, now=now)
 
 
 def newest_verdicts(
@@ -136,3 +138,29 @@ def _verdict(row: Row[Any]) -> StoredVerdict:
         concluded_at=row.concluded_at,
         verdicts=tuple(Verdict.model_validate(found) for found in row.verdicts),
     )
+
+
+def newest_of_both(
+    connection: Connection, first: str, second: str, *, limit: int
+) -> list[tuple[set[str], set[str]]]:
+    """Return the categories that two bundles' newest verdicts name, for accounts judged by both."""
+    judged = (
+        select(verdicts.c.influencer_id)
+        .where(verdicts.c.bundle_id.in_((first, second)))
+        .group_by(verdicts.c.influencer_id)
+        .having(func.count(func.distinct(verdicts.c.bundle_id)) == len({first, second}))
+        .limit(limit)
+    )
+    ids = list(connection.scalars(judged))
+    named: dict[str, dict[int, set[str]]] = {first: {}, second: {}}
+    for part in in_parts(ids):
+        query = (
+            select(verdicts)
+            .where(verdicts.c.influencer_id.in_(part), verdicts.c.bundle_id.in_((first, second)))
+            .order_by(verdicts.c.run_id)
+        )
+        for row in connection.execute(query):
+            # As stored: checking every field of so many verdicts would take most of the time.
+            main = [one for one in row.verdicts if one["method"] == PRIMARY] or row.verdicts[:1]
+            named[row.bundle_id][row.influencer_id] = set(main[0]["categories"] if main else ())
+    return [(named[first][key], named[second][key]) for key in ids]

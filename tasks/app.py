@@ -31,6 +31,7 @@ ROUTES = {
     "scrape.*": "scrape",
     "images.*": "gpu",
     "texts.*": "cpu",
+    "explain.*": "cpu",
     "verdicts.*": "cpu",
     "runs.*": "control",
     "events.handle": "control.event",
@@ -194,6 +195,7 @@ def configure(app: Celery, settings: Settings) -> None:
         imports=(
             "tasks.images",
             "tasks.texts",
+            "tasks.explain",
             "tasks.verdicts",
             "tasks.scrape",
             "tasks.crawl",

@@ -1,1 +1,1 @@
-"""What answers over HTTP: signed events in, statuses and verdicts out."""
+"""What answers over HTTP: pages, the JSON API, signed events; no torch, sklearn or fastText."""

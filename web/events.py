@@ -21,6 +21,7 @@ from storage.verdicts import newest_verdicts
 from tasks.context import Context
 from tasks.reception import CrowdedError, read_secrets, take_event, wake_handler
 from web.limits import RateLimit
+from web.security import open_to_all
 
 log = logging.getLogger(__name__)
 
@@ -48,9 +49,9 @@ SIGNED = ("webhook-id", "webhook-timestamp", "webhook-signature")
 def event_routes(resources: Context, *, may_read: MayRead | None = None) -> list[web.RouteDef]:
     """Return the routes of events, for an application of whoever serves them.
 
-    ``may_read`` says whether a request may read verdicts; without it a bearer token of
-    AFIN_EVENT_TOKENS may. ``POST /events`` is guarded by its signature, an event's status by its
-    address, which nobody can guess.
+    A bearer token of AFIN_EVENT_TOKENS may read verdicts, and whoever ``may_read`` lets.
+    ``POST /events`` is guarded by its signature, an event's status by its address, which nobody
+    can guess.
 
     Raises:
         UsageError: AFIN_EVENT_SECRETS is malformed.
@@ -74,22 +75,26 @@ class EventDesk:
         unset = self._settings.event_secrets is None
         self._secrets = {} if unset else read_secrets(self._settings)
         self._limit = RateLimit(self._settings.events_per_minute)
-        self._may_read = may_read or self._bears_token
+        self._may_read = may_read
         self._waking = False
         self._again = False
 
+    @open_to_all
     async def receive(self, request: web.Request) -> web.Response:
         """Take an event in: 202 once it is kept, whatever becomes of it."""
         return await _guarded(self._receive(request))
 
+    @open_to_all
     async def show_event(self, request: web.Request) -> web.Response:
         """Say how far an event is."""
         return await _guarded(self._show_event(request))
 
+    @open_to_all
     async def show_verdict(self, request: web.Request) -> web.Response:
         """Say what an account is about, as far as is known."""
         return await _guarded(self._show_verdict(request))
 
+    @open_to_all
     async def show_schema(self, _request: web.Request) -> web.Response:
         """Publish what events may look like."""
         return web.json_response(event_schema())
@@ -159,7 +164,8 @@ class EventDesk:
             return find_event(connection, public_id)
 
     async def _show_verdict(self, request: web.Request) -> web.Response:
-        if not await self._may_read(request):
+        welcome = self._may_read is not None and await self._may_read(request)
+        if not welcome and not self._bears_token(request):
             message = "Send 'Authorization: Bearer TOKEN' with a token of AFIN_EVENT_TOKENS."
             return _refuse(401, message, {"WWW-Authenticate": "Bearer"})
         name = request.match_info["username"]
@@ -186,7 +192,7 @@ class EventDesk:
             "methods": describe_methods(newest.verdicts),
         }
 
-    async def _bears_token(self, request: web.Request) -> bool:
+    def _bears_token(self, request: web.Request) -> bool:
         if self._settings.event_tokens is None:
             return False
         tokens = self._settings.event_tokens.get_secret_value().replace(",", " ").split()

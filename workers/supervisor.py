@@ -21,6 +21,7 @@ from workers.processes import Child, ChildSpec, describe_exit, stop_all
 
 # A worker ends once its tasks have; what it was at is done again, so waiting long gains little.
 WORKER_GRACE_S = 10.0
+WEB_GRACE_S = 5.0
 FLOWER_GRACE_S = 3.0
 
 POLL_S = 0.1
@@ -255,11 +256,12 @@ def standard_specs(
     python: str = sys.executable,
     env: Mapping[str, str] | None = None,
     flower_port: int | None = None,
+    web_port: int | None = None,
 ) -> list[ChildSpec]:
-    """The commands that make a whole afin: a worker of every kind, and Flower.
+    """The commands that make a whole afin: a worker of every kind, the pages, and Flower.
 
     Settings travel in the environment, as ``ps`` shows arguments to everybody; ``env`` is added
-    on top of them. ``flower_port`` None leaves the port to the settings.
+    on top of them. A port that is None is left to the settings.
     """
     shared = settings_env(settings) | dict(env or {}) | {"PYTHONUNBUFFERED": "1"}
     # A process that forks must not have run a second thread of a numeric library before; and with
@@ -276,8 +278,10 @@ def standard_specs(
     ]
     port = {} if flower_port is None else {"AFIN_FLOWER_PORT": str(flower_port)}
     flower = (python, "-m", "workers", "flower")
+    pages = {} if web_port is None else {"AFIN_WEB_PORT": str(web_port)}
     return [
         *specs,
+        ChildSpec(name="web", argv=(python, "-m", "web"), env=shared | pages, grace_s=WEB_GRACE_S),
         ChildSpec(name="flower", argv=flower, env=shared | port, grace_s=FLOWER_GRACE_S),
     ]
 

@@ -12,9 +12,11 @@ HEAVY = ("torch", "torchvision", "timm", "sklearn", "scipy", "fasttext", "pyarro
 PROGRAM = f"""
 import json, sys
 import workers.__main__, workers.kinds, workers.supervisor, workers.broker
+import web.__main__, web.app
+found_web = sorted(set({HEAVY}) & set(sys.modules))
 from tasks.app import app
 app.loader.import_default_modules()
-found = {{"worker": sorted(set({HEAVY}) & set(sys.modules))}}
+found = {{"web": found_web, "worker": sorted(set({HEAVY}) & set(sys.modules))}}
 found["tasks"] = sorted(name for name in app.tasks if not name.startswith("celery."))
 import celery.bin.worker, celery.beat, flower.command, flower.app
 found["flower"] = sorted(set({HEAVY}) & set(sys.modules))
@@ -37,7 +39,7 @@ def test_torch_sklearn_and_fasttext_are_imported_only_by_the_tasks_that_use_them
         check=True,
     )
     found = json.loads(ended.stdout)
-    assert found["worker"] == found["flower"] == found["command"] == []
+    assert found["web"] == found["worker"] == found["flower"] == found["command"] == []
     # Lest it be true only because nothing was imported.
     assert {
         "scrape.photos",

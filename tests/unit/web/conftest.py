@@ -1,108 +1,62 @@
-"""An application that takes events, asked in this process over a real socket on loopback."""
+"""Pages for tests: open on loopback, and behind sign-in."""
 
-import asyncio
-import base64
-import json
-import time
-from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestClient, TestServer
 from kombu.transport.memory import Channel
 
-from pipelines.webhooks import parse_secrets, sign_headers
-from schemas.events import EventStatus
-from storage.inbox import list_events
+from schemas.users import Role
+from storage.users import add_user
 from tasks.context import Context, context
 from tests.adopted import adopted
-from web.events import event_routes
+from tests.pages import Visitor, World, populate, serving
+from web.sign_in import hash_password
 
-SECRET = "whsec_" + base64.b64encode(b"s" * 32).decode()
-OTHER = "whsec_" + base64.b64encode(b"o" * 32).decode()
-TOKEN = "sesame"
+PASSWORD = "correct horse battery"
 
-Client = TestClient[web.Request, web.Application]
+
+def environment(tmp_path: Path) -> dict[str, str]:
+    return {
+        "AFIN_DATA_DIR": str(tmp_path / "data"),
+        "AFIN_BROKER_URL": "memory://",
+        "AFIN_RESULT_URL": "cache+memory://",
+    }
 
 
 @pytest.fixture
 def resources(tmp_path: Path) -> Iterator[Context]:
-    """This process's context on an empty SQLite store, with two senders."""
-    with adopted(
-        {
-            "AFIN_DATA_DIR": str(tmp_path / "data"),
-            "AFIN_BROKER_URL": "memory://",
-            "AFIN_RESULT_URL": "cache+memory://",
-            "AFIN_EVENT_SECRETS": f"{SECRET} agency={OTHER}",
-            "AFIN_EVENT_TOKENS": TOKEN,
-        }
-    ):
+    with adopted(environment(tmp_path)):
         yield context()
         Channel.queues.clear()
 
 
-@dataclass(frozen=True)
-class Reply:
-    """An answer, read whole."""
-
-    status: int
-    document: Any
-    headers: dict[str, str]
+@pytest.fixture
+def world(resources: Context, tmp_path: Path) -> World:
+    return populate(resources, tmp_path)
 
 
-def signed(body: bytes, *, webhook_id: str = "evt_1", secret: str = SECRET) -> dict[str, str]:
-    """The headers of a webhook that is signed now."""
-    (keys,) = parse_secrets(secret).values()
-    return sign_headers(keys, webhook_id, int(time.time()), body)
+@pytest.fixture
+def visitor(resources: Context, world: World) -> Iterator[Visitor]:
+    """Somebody on this machine, where no sign-in is asked for."""
+    with serving(resources) as base:
+        yield Visitor(base)
 
 
-def visit(resources: Context, play: Callable[[Client], Awaitable[Any]]) -> Any:
-    """Serve events while ``play`` asks for what it wants."""
-
-    async def run() -> Any:
-        app = web.Application()
-        app.add_routes(event_routes(resources))
-        async with TestClient(TestServer(app, host="127.0.0.1")) as client:
-            return await play(client)
-
-    return asyncio.run(run())
-
-
-def post(
-    resources: Context,
-    document: object,
-    *,
-    headers: dict[str, str] | None = None,
-    webhook_id: str = "evt_1",
-    secret: str = SECRET,
-) -> Reply:
-    """Post one event, signed unless headers say otherwise."""
-    body = document if isinstance(document, bytes) else json.dumps(document).encode()
-    sent = signed(body, webhook_id=webhook_id, secret=secret) | (headers or {})
-
-    async def play(client: Client) -> Reply:
-        async with client.post("/events", data=body, headers=sent) as answer:
-            return Reply(answer.status, await answer.json(), dict(answer.headers))
-
-    reply: Reply = visit(resources, play)
-    return reply
+@pytest.fixture
+def stranger(tmp_path: Path) -> Iterator[Visitor]:
+    """Somebody who has not signed in where that is needed; three users could."""
+    with adopted({**environment(tmp_path), "AFIN_WEB_SIGN_IN": "true"}):
+        resources = context()
+        populate(resources, tmp_path)
+        hashed = hash_password(PASSWORD)
+        with resources.database.write() as connection:
+            for role in Role:
+                add_user(connection, role.value, hashed, role)
+        with serving(resources) as base:
+            yield Visitor(base)
+        Channel.queues.clear()
 
 
-def get(resources: Context, path: str, headers: dict[str, str] | None = None) -> Reply:
-    """Ask for something."""
-
-    async def play(client: Client) -> Reply:
-        async with client.get(path, headers=headers or {}) as answer:
-            return Reply(answer.status, await answer.json(), dict(answer.headers))
-
-    reply: Reply = visit(resources, play)
-    return reply
-
-
-def kept(resources: Context) -> list[EventStatus]:
-    """Every event in the inbox, newest first."""
-    with resources.database.read() as connection:
-        return list_events(connection)
+def sign_in(visitor: Visitor, name: str, password: str = PASSWORD) -> int:
+    return visitor.post("/sign-in", {"name": name, "password": password}).status

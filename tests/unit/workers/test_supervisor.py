@@ -222,7 +222,15 @@ def test_the_signals_are_handed_back(tmp_path: Path) -> None:
 
 def test_a_whole_afin_is_five_workers_and_flower() -> None:
     specs = standard_specs(Settings(), python="py", flower_port=5555)
-    assert [one.name for one in specs] == ["scrape", "gpu", "train", "cpu", "control", "flower"]
+    assert [one.name for one in specs] == [
+        "scrape",
+        "gpu",
+        "train",
+        "cpu",
+        "control",
+        "web",
+        "flower",
+    ]
     assert specs[0].argv == ("py", "-m", "workers", "scrape")
     assert specs[-1].argv == ("py", "-m", "workers", "flower")
     assert specs[-1].env["AFIN_FLOWER_PORT"] == "5555"

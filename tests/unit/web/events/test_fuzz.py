@@ -23,7 +23,7 @@ from schemas.events import EventType
 from storage.event_tables import inbox
 from tasks.context import Context
 from tasks.loop import BackgroundLoop
-from tests.unit.web.conftest import OTHER, SECRET
+from tests.unit.web.events.conftest import OTHER, SECRET
 from web.events import event_routes
 
 EXAMPLES = int(os.environ.get("AFIN_TEST_FUZZ_EXAMPLES", "150"))

@@ -16,7 +16,7 @@ from tasks.context import Context
 from tests.unit.storage.builders import new_post
 from tests.unit.tasks.builders import add_account, publish_toy_bundle, start_run
 from tests.unit.tasks.sent import sent_messages
-from tests.unit.web.conftest import OTHER, TOKEN, get, kept, post, signed
+from tests.unit.web.events.conftest import OTHER, TOKEN, get, kept, post, signed
 
 CREATED: dict[str, Any] = {
     "type": "influencer.created",

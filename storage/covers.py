@@ -1,0 +1,48 @@
+"""A few photos for each account of a list: those that speak for its largest category."""
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, and_, select, tuple_
+
+from storage.standings import PRIMARY, Standing
+from storage.tables import post_photos, verdicts
+
+PHOTOS = 4
+
+
+def read_covers(connection: Connection, found: Iterable[Standing]) -> dict[int, tuple[str, ...]]:
+    """Return up to four photos an account, from the evidence of its verdict in force."""
+    keys = [(one.influencer_id, one.bundle_id, one.run_id) for one in found]
+    columns = verdicts.c
+    query = select(columns.influencer_id, columns.verdicts).where(
+        tuple_(columns.influencer_id, columns.bundle_id, columns.run_id).in_(keys)
+    )
+    chosen = {key: _evidence(stored) for key, stored in connection.execute(query)}
+    photos = first_photos(connection, [post for posts in chosen.values() for post in posts])
+    return {
+        key: tuple(dict.fromkeys(photos[post] for post in posts if post in photos))[:PHOTOS]
+        for key, posts in chosen.items()
+    }
+
+
+def first_photos(connection: Connection, post_ids: Collection[int]) -> dict[int, str]:
+    """Return the first stored photo of posts, for those that have one."""
+    query = (
+        select(post_photos.c.post_id, post_photos.c.photo_sha256)
+        .where(and_(post_photos.c.post_id.in_(post_ids), post_photos.c.photo_sha256.is_not(None)))
+        .order_by(post_photos.c.post_id, post_photos.c.position.desc())
+    )
+    return {post_id: sha256 or "" for post_id, sha256 in connection.execute(query)}
+
+
+def _evidence(stored: Sequence[dict[str, Any]]) -> list[int]:
+    """Return posts of the largest categories in turn, so that each is seen.
+
+    Read from the stored JSON as it is: two dozen whole verdicts a page take longer to check than
+    everything else on it.
+    """
+    named = [one for one in stored if one["method"] == PRIMARY] or list(stored[:1])
+    lists = [share["evidence"] for one in named for share in one["shares"][:2] if share["evidence"]]
+    places = range(max(map(len, lists), default=0))
+    return [posts[place] for place in places for posts in lists if place < len(posts)][: 3 * PHOTOS]

@@ -1,0 +1,152 @@
+"""The tables behind the pages: who stands where now, who may look, and what people decided."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Table,
+    Text,
+)
+
+from storage.columns import Id, Instant, Json, metadata
+
+
+def _influencer() -> Column[int]:
+    return Column(
+        "influencer_id", Id, ForeignKey("influencers.id", ondelete="CASCADE"), primary_key=True
+    )
+
+
+def _user() -> Column[int]:
+    return Column("user_id", Id, ForeignKey("users.id", ondelete="CASCADE"), nullable=False)
+
+
+# The verdict in force of each account, once more, as columns that can be sorted and filtered.
+standings = Table(
+    "standings",
+    metadata,
+    _influencer(),
+    Column("bundle_id", String(40), nullable=False),
+    Column("run_id", Id, nullable=False),
+    Column("certainty", Float, nullable=False),
+    # Categories on which the bundle's methods do not agree.
+    Column("disputed", Integer, nullable=False),
+    Column("usable", Integer, nullable=False),
+    Column("unknown", Integer, nullable=False),
+    Column("lacking", Integer, nullable=False),
+    Column("enough", Boolean, nullable=False),
+    # Likes and comments a post; null where no post tells.
+    Column("interactions", Float),
+    Column("concluded_at", Instant, nullable=False),
+    Index(None, "certainty", "influencer_id"),
+    Index(None, "disputed", "certainty", "influencer_id"),
+)
+
+standing_shares = Table(
+    "standing_shares",
+    metadata,
+    _influencer(),
+    Column("category", String(40), primary_key=True),
+    Column("posts", Integer, nullable=False),
+    Column("share", Float, nullable=False),
+    Column("low", Float, nullable=False),
+    Column("high", Float, nullable=False),
+    Column("threshold", Float, nullable=False),
+    Column("chosen", Boolean, nullable=False),
+    # Copies, so that a ranking reads one index and nothing else.
+    Column("certainty", Float, nullable=False),
+    Column("followers", BigInteger),
+    Column("interactions", Float),
+    Index(
+        "ix_standing_shares_ranking",
+        "category",
+        "share",
+        "influencer_id",
+        "followers",
+        "interactions",
+        "certainty",
+    ),
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", String(60), nullable=False, unique=True),
+    Column("password_hash", Text, nullable=False),
+    Column("role", String(12), nullable=False),
+    Column("created_at", Instant, nullable=False),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("token_sha256", String(64), primary_key=True),
+    _user(),
+    Column("expires_at", Instant, nullable=False, index=True),
+)
+
+api_tokens = Table(
+    "api_tokens",
+    metadata,
+    Column("token_sha256", String(64), primary_key=True),
+    _user(),
+    Column("created_at", Instant, nullable=False),
+)
+
+campaigns = Table(
+    "campaigns",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", String(100), nullable=False, unique=True),
+    Column("weights", Json, nullable=False),
+    Column("min_followers", BigInteger, nullable=False),
+    Column("min_interactions", Float, nullable=False),
+    Column("author", String(60), nullable=False),
+    Column("created_at", Instant, nullable=False),
+)
+
+reviews = Table(
+    "reviews",
+    metadata,
+    Column("post_id", Id, ForeignKey("posts.id", ondelete="CASCADE"), primary_key=True),
+    Column("reviewer", String(60), primary_key=True),
+    Column("decision", String(10), nullable=False),
+    Column("categories", Json, nullable=False),
+    # What the model said then, so that a later reader sees what was corrected.
+    Column("bundle_id", String(40)),
+    Column("said", String(40)),
+    Column("decided_at", Instant, nullable=False, index=True),
+)
+
+overrides = Table(
+    "overrides",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column(
+        "influencer_id",
+        Id,
+        ForeignKey("influencers.id", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+    ),
+    # Null: the override was taken back.
+    Column("categories", Json),
+    Column("reason", Text, nullable=False),
+    Column("author", String(60), nullable=False),
+    Column("created_at", Instant, nullable=False),
+)
+
+word_evidence = Table(
+    "word_evidence",
+    metadata,
+    _influencer(),
+    Column("bundle_id", String(40), primary_key=True),
+    Column("words", Json, nullable=False),
+    Column("created_at", Instant, nullable=False),
+)

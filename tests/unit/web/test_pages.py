@@ -1,0 +1,143 @@
+"""Every page answers, in both languages, and shows what is stored."""
+
+import csv
+import io
+
+import pyarrow.parquet as pq
+import pytest
+
+from schemas.runs import RunKind
+from storage.runs import create_run
+from tasks.context import Context
+from tests.pages import ACCOUNTS, Visitor, World
+from web.words.english import ENGLISH
+from web.words.spanish import SPANISH
+
+PAGES = (
+    "/",
+    "/accounts/ana.cocina",
+    "/campaigns",
+    "/review",
+    "/runs",
+    "/runs/1",
+    "/models",
+    "/api",
+    "/sign-in",
+)
+LARGEST_BYTES = 150_000
+
+
+@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize("language", ["es", "en"])
+def test_a_page_is_shown_in_the_language_the_browser_asks_for(
+    visitor: Visitor, path: str, language: str
+) -> None:
+    reply = visitor.get(path, {"Accept-Language": f"{language}-CL,fr;q=0.5"})
+    assert reply.status == 200
+    assert f'<html lang="{language}"' in reply.text
+
+
+def test_both_languages_know_the_same_words_and_leave_none_empty() -> None:
+    assert set(ENGLISH) == set(SPANISH)
+    assert all(ENGLISH.values())
+    assert all(SPANISH.values())
+
+
+def test_a_bundles_page_shows_what_it_says_of_itself(visitor: Visitor, world: World) -> None:
+    assert "post_threshold" in visitor.get(f"/models/{world.bundle_id}").text
+
+
+def test_the_first_page_without_photos_weighs_less_than_150_kb(visitor: Visitor) -> None:
+    page = visitor.get("/")
+    linked = [part.split('"')[0] for part in page.text.split('"/static/')[1:]]
+    size = len(page.body) + sum(len(visitor.get(f"/static/{one}").body) for one in linked)
+    assert size < LARGEST_BYTES
+
+
+def test_what_people_wrote_is_shown_as_text(visitor: Visitor) -> None:
+    text = visitor.get("/accounts/ana.cocina").text
+    assert "&lt;b&gt;&amp;" in text
+    assert "0 <b>&" not in text
+
+
+def test_accounts_are_found_by_part_of_their_name(visitor: Visitor) -> None:
+    text = visitor.get("/?text=GOL").text
+    assert "beto_gol" in text
+    assert "ana.cocina" not in text
+
+
+def test_a_wrong_filter_is_told_in_one_sentence(visitor: Visitor) -> None:
+    reply = visitor.get("/?min_share=7")
+    assert reply.status == 400
+    assert "min_share" in reply.text
+
+
+def test_the_list_can_be_had_as_csv_json_and_parquet(visitor: Visitor) -> None:
+    rows = list(csv.DictReader(io.StringIO(visitor.get("/accounts/export?format=csv").text)))
+    assert [row["username"] for row in rows] == sorted(ACCOUNTS)
+    assert [row["username"] for row in visitor.get("/accounts/export?format=json").json] == sorted(
+        ACCOUNTS
+    )
+    parquet = visitor.get("/accounts/export?format=parquet").body
+    assert pq.read_table(io.BytesIO(parquet)).column("username").to_pylist() == sorted(ACCOUNTS)
+
+
+def test_a_campaign_ranks_accounts_by_weighted_shares(visitor: Visitor) -> None:
+    fields = {
+        "name": "Cocina",
+        "weight-comida": "3",
+        "weight-deporte": "1",
+        "min_followers": "3000",
+    }
+    saved = visitor.post("/campaigns", fields)
+    assert saved.status == 303
+    exported = visitor.get(f"{saved.headers['Location']}/export?format=json").json
+    scores = [row["score"] for row in exported]
+    assert scores == sorted(scores, reverse=True)
+    shares = visitor.get(f"/api/v1/accounts/{exported[0]['username']}").json["account"]["shares"]
+    found = {share["category"]: share["share"] for share in shares}
+    expected = 0.75 * found.get("comida", 0) + 0.25 * found.get("deporte", 0)
+    assert scores[0] == pytest.approx(expected, abs=1e-4)
+
+
+def test_an_analysts_word_stays_beside_the_models(visitor: Visitor) -> None:
+    before = visitor.get("/api/v1/accounts/ana.cocina").json["verdict"]
+    fields = {"categories": ["viajes"], "reason": "Solo viaja este año", "what": "say"}
+    assert visitor.post("/accounts/ana.cocina/override", fields).status == 303
+    after = visitor.get("/api/v1/accounts/ana.cocina").json
+    assert after["verdict"] == before
+    assert after["override"]["categories"] == ["viajes"]
+    assert after["override"]["author"] == "local"
+
+
+def test_a_run_is_paused_resumed_and_cancelled(
+    visitor: Visitor, resources: Context, world: World
+) -> None:
+    with resources.database.write() as connection:
+        run_id = create_run(connection, RunKind.CLASSIFY, params={}, bundle_id=world.bundle_id)
+    states = []
+    for what in ("pause", "resume", "cancel"):
+        assert visitor.post(f"/runs/{run_id}/{what}", {}).status == 303
+        states.append(visitor.get(f"/api/v1/runs/{run_id}").json["run"]["state"])
+    assert states == ["paused", "running", "cancelled"]
+    assert visitor.post(f"/runs/{run_id}/pause", {}).status == 400
+
+
+def test_what_is_not_there_is_said_on_a_page(visitor: Visitor) -> None:
+    reply = visitor.get("/accounts/nobody")
+    assert reply.status == 404
+    assert "No account named" in reply.text
+
+
+def test_a_photo_comes_under_its_true_type(visitor: Visitor) -> None:
+    (post, *_) = visitor.get("/api/v1/accounts/ana.cocina/posts").json
+    reply = visitor.get(post["photo_urls"][0])
+    assert reply.headers["Content-Type"] == "image/png"
+    assert reply.headers["X-Content-Type-Options"] == "nosniff"
+    assert visitor.get(f"/photos/{post['photos'][0]}/small").body[8:12] == b"WEBP"
+
+
+def test_metrics_count_accounts_by_bundle(visitor: Visitor, world: World) -> None:
+    text = visitor.get("/metrics").text
+    assert f'afin_accounts_judged{{bundle="{world.bundle_id}"}} 3.0' in text
+    assert "afin_verdicts_per_minute" in text

@@ -1,0 +1,33 @@
+"""Cursors: where a page ended, as an opaque word in an address."""
+
+import base64
+import json
+
+from schemas.errors import UsageError
+from storage.listing import Mark
+
+
+def write_cursor(mark: Mark | None) -> str | None:
+    """Return a mark as text for an address; None stays None."""
+    if mark is None:
+        return None
+    return base64.urlsafe_b64encode(json.dumps(mark).encode()).decode().rstrip("=")
+
+
+def read_cursor(text: str | None) -> Mark | None:
+    """Return the mark that a cursor stands for; nothing stands for the first page.
+
+    Raises:
+        UsageError: it is none of ours.
+    """
+    if not text:
+        return None
+    wrong = "This cursor is none that was handed out: begin at the first page."
+    try:
+        found = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    except (ValueError, UnicodeDecodeError):
+        raise UsageError(wrong) from None
+    match found:
+        case [str() | int() | float() as key, int() as identifier]:
+            return key, identifier
+    raise UsageError(wrong)
