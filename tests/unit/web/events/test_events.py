@@ -162,7 +162,7 @@ def test_an_unknown_event_is_not_found(resources: Context) -> None:
 
 def test_the_schema_is_published_and_the_committed_one_is_the_same(resources: Context) -> None:
     published = get(resources, "/events/schema/v1.json").document
-    committed = Path(__file__).parents[3] / "docs" / "events.v1.schema.json"
+    committed = Path(__file__).parents[4] / "docs" / "events.v1.schema.json"
     assert published == event_schema() == json.loads(committed.read_text("utf-8"))
 
 
