@@ -1,5 +1,6 @@
 """This process's one event loop and one fetcher, shared by every task that asks the web."""
 
+import atexit
 import threading
 from functools import cache
 
@@ -40,3 +41,6 @@ def close_fetching() -> None:
             _open.cache_clear()
             loop.run(fetcher.__aexit__(None, None, None), timeout_s=10.0)
             loop.close()
+
+
+atexit.register(close_fetching)

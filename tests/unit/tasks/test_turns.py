@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -129,7 +129,7 @@ def test_only_the_shards_of_new_accounts_keep_a_training_waiting(
 
     monkeypatch.setattr(images, "embed_photos", look)
     loaded = SimpleNamespace(backbone=SimpleNamespace(device="cpu"))
-    monkeypatch.setattr(resources, "embedder", lambda _name, _expected: loaded)
+    monkeypatch.setattr(resources.embedders, "borrow", lambda _name, _ref: nullcontext(loaded))
     images.embed(run.id, run.generation, ana, 0, 99)
     assert found == [urgent]
     assert not waits(resources.settings.data_dir)
