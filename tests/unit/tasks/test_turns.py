@@ -123,7 +123,7 @@ def test_only_the_shards_of_new_accounts_keep_a_training_waiting(
     run = builders.start_run(resources, bundle_id, [ana], urgent=urgent)
     found: list[bool] = []
 
-    def look(*_arguments: object) -> images.ShardResult:
+    def look(*_arguments: object, **_options: object) -> images.ShardResult:
         found.append(waits(resources.settings.data_dir))
         return images.ShardResult(photos=1, embedded=1)
 
