@@ -234,3 +234,14 @@ def read_hashes(connection: Connection, photos_wanted: Collection[str]) -> dict[
         )
         found.update((row.sha256, from_stored(row.phash)) for row in connection.execute(query))
     return found
+
+
+def read_credits(connection: Connection, photos_wanted: Collection[str]) -> dict[str, str]:
+    """Return whose photos these are and where they are shown, of those that came with a credit."""
+    found: dict[str, str] = {}
+    for part in in_parts(photos_wanted):
+        query = select(photos.c.sha256, photos.c.credit).where(
+            photos.c.sha256.in_(part), photos.c.credit != ""
+        )
+        found.update((row.sha256, row.credit) for row in connection.execute(query))
+    return found

@@ -1,6 +1,7 @@
 """Bringing a database to the newest schema, once, whoever comes first."""
 
 import fcntl
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,8 @@ def migrate(database: Database) -> None:
     from alembic.config import Config
     from alembic.util import CommandError
 
+    # It would tell of each plugin and step to people who asked for something else.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     with _locked(database) as connection:

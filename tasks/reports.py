@@ -26,6 +26,7 @@ from schemas.bundles import BundleInfo, BundleManifest
 from schemas.categories import OTRA
 from schemas.errors import BlobError, NotFoundError, UsageError
 from storage.labelled import count_sources, read_source
+from storage.photos import read_credits
 from storage.stages import read_stages
 from storage.vectors import read_image_vectors
 from tasks.context import Context
@@ -174,6 +175,7 @@ def _show_mistakes(resources: Context, info: BundleInfo, scored: ScoredSet) -> S
                     probability=probability,
                     caption=item.caption[:CAPTION_CHARS],
                     image=_thumbnail(resources, item.photos),
+                    credit=_credit(resources, item.photos),
                 )
             )
     return SetMistakes(
@@ -192,6 +194,12 @@ def _thumbnail(resources: Context, photos: Sequence[str]) -> str | None:
         if found is not None:
             return found
     return None
+
+
+def _credit(resources: Context, photos: Sequence[str]) -> str:
+    with resources.database.read() as connection:
+        found = read_credits(connection, photos)
+    return next(iter(found.values()), "")
 
 
 def _label_images(resources: Context, manifest: BundleManifest) -> tuple[list[str], Vectors]:

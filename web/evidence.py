@@ -1,6 +1,6 @@
 """All that is known of one account, gathered for its page and its API."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection, select
@@ -12,6 +12,7 @@ from schemas.verdicts import CategoryShare, Halves, PostOutcome, Verdict
 from storage.accounts import AccountRow, PostRow, account_posts, find_account
 from storage.bundles import find_bundle
 from storage.overrides import Override, list_overrides
+from storage.photos import read_credits
 from storage.standings import PRIMARY, Standing, main_verdict, read_standings
 from storage.tables import bundles, verdicts
 from storage.verdicts import newest_verdicts, read_outcomes
@@ -46,7 +47,10 @@ class Probability(Frozen):
 
 
 class PostView(Frozen):
-    """A post with what was made of it; ``probabilities`` come likeliest first."""
+    """A post with what was made of it; ``probabilities`` come likeliest first.
+
+    ``credit`` is that of the photo shown first.
+    """
 
     id: int
     external_id: str
@@ -55,6 +59,7 @@ class PostView(Frozen):
     likes: int | None
     comments: int | None
     photos: tuple[str, ...]
+    credit: str
     problems: tuple[str, ...]
     halves: Halves | None
     category: str | None
@@ -100,6 +105,9 @@ def read_account(resources: Context, username: str) -> AccountView:
         standing = read_standings(connection, [account.id]).get(account.id)
         history = read_history(connection, account.id)
         overrides = tuple(list_overrides(connection, account.id))
+        credits_of = read_credits(
+            connection, {place.sha256 for post in posts for place in post.photos if place.sha256}
+        )
         manifest, judged, words = None, {}, None
         if stored:
             bundle_id = stored[0].bundle_id
@@ -117,7 +125,9 @@ def read_account(resources: Context, username: str) -> AccountView:
         standing=standing,
         verdict=main,
         others=tuple(one for one in found if one is not main),
-        posts=tuple(view_post(post, manifest, judged.get(post.id), halves) for post in posts),
+        posts=tuple(
+            view_post(post, manifest, judged.get(post.id), halves, credits_of) for post in posts
+        ),
         history=history,
         overrides=overrides,
         words=words,
@@ -130,6 +140,7 @@ def view_post(
     manifest: BundleManifest | None,
     outcome: PostOutcome | None,
     halves: dict[str, Judged],
+    credits_of: Mapping[str, str],
 ) -> PostView:
     """Bring together what is stored of a post and what its halves say alone."""
     probabilities: list[Probability] = []
@@ -147,6 +158,7 @@ def view_post(
             for place, name in enumerate(names)
         ]
         probabilities.sort(key=lambda one: -(one.both or 0))
+    shown = tuple(place.sha256 for place in post.photos if place.sha256)
     return PostView(
         id=post.id,
         external_id=post.external_id,
@@ -154,7 +166,8 @@ def view_post(
         posted_at=post.posted_at,
         likes=post.likes,
         comments=post.comments,
-        photos=tuple(place.sha256 for place in post.photos if place.sha256),
+        photos=shown,
+        credit=credits_of.get(shown[0], "") if shown else "",
         problems=tuple(place.problem for place in post.photos if place.problem),
         halves=outcome.halves if outcome else None,
         category=outcome.category if outcome else None,

@@ -20,7 +20,7 @@ class Mistake(Frozen):
     """One wrong answer: where, what is true, what was said and how surely.
 
     ``image`` is the photo as a data address, or None where there is none; ``caption`` is what its
-    author wrote.
+    author wrote, ``credit`` whose photo it is.
     """
 
     place: str
@@ -29,6 +29,7 @@ class Mistake(Frozen):
     probability: float
     caption: str
     image: str | None
+    credit: str = ""
 
 
 def find_mistakes(

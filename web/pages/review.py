@@ -13,6 +13,7 @@ from schemas.users import Role
 from storage.accounts import PostRow, account_posts
 from storage.bundles import find_bundle
 from storage.listing import Listed, describe_accounts
+from storage.photos import read_credits
 from storage.reviews import (
     Decision,
     Fate,
@@ -117,7 +118,8 @@ def _view(
     connection: Connection, post: PostRow, bundle_id: str, manifest: BundleManifest
 ) -> PostView:
     outcome = read_outcomes(connection, bundle_id, [post.id]).get((post.id, PRIMARY))
-    return view_post(post, manifest, outcome, {})
+    shown = [place.sha256 for place in post.photos if place.sha256]
+    return view_post(post, manifest, outcome, {}, read_credits(connection, shown))
 
 
 def _recent(connection: Connection) -> list[Review]:

@@ -43,6 +43,7 @@ ENGLISH: dict[str, str] = {
     "comments": "{count} comments",
     "download": "Download",
     "photo_of": "Photo of post {id}",
+    "photo_by": "Photo: {whom}",
     "no_photo": "No photo",
     "run_number": "run {id}",
     "accounts.lead": "What each account is about, and the posts that prove it.",

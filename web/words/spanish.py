@@ -43,6 +43,7 @@ SPANISH: dict[str, str] = {
     "comments": "{count} comentarios",
     "download": "Descargar",
     "photo_of": "Foto del post {id}",
+    "photo_by": "Foto: {whom}",
     "no_photo": "Sin foto",
     "run_number": "proceso {id}",
     "accounts.lead": "De qué trata cada cuenta, y los posts que lo demuestran.",

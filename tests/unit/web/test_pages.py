@@ -5,9 +5,11 @@ import io
 
 import pyarrow.parquet as pq
 import pytest
+from sqlalchemy import update
 
 from schemas.runs import RunKind
 from storage.runs import create_run
+from storage.tables import photos
 from tasks.context import Context
 from tests.pages import ACCOUNTS, Visitor, World
 from web.words.english import ENGLISH
@@ -52,6 +54,14 @@ def test_the_first_page_without_photos_weighs_less_than_150_kb(visitor: Visitor)
     linked = [part.split('"')[0] for part in page.text.split('"/static/')[1:]]
     size = len(page.body) + sum(len(visitor.get(f"/static/{one}").body) for one in linked)
     assert size < LARGEST_BYTES
+
+
+def test_a_photo_is_shown_with_whose_it_is(visitor: Visitor, resources: Context) -> None:
+    credit = "Luz Paredes (pexels) · https://www.pexels.com/photo/1"
+    with resources.database.write() as connection:
+        connection.execute(update(photos).values(credit=credit))
+    assert credit in visitor.get("/accounts/ana.cocina").text
+    assert credit in visitor.get("/review").text
 
 
 def test_what_people_wrote_is_shown_as_text(visitor: Visitor) -> None:
