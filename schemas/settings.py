@@ -13,7 +13,10 @@ from schemas.errors import UsageError
 class Settings(BaseSettings):
     """Settings of one process; unset addresses mean the embedded server or a local folder."""
 
-    model_config = SettingsConfigDict(env_prefix="AFIN_", frozen=True, extra="ignore")
+    # Compose files hand on what is not set as an empty string.
+    model_config = SettingsConfigDict(
+        env_prefix="AFIN_", frozen=True, extra="ignore", env_ignore_empty=True
+    )
 
     # Where things are kept
     data_dir: Path = Field(Path("data"), description="database, blobs, broker and logs live here")

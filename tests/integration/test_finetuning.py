@@ -13,9 +13,9 @@ from storage.stages import DONE, Stage, read_stages
 from tasks.start import TrainingOptions, start_training
 from tests.houses import CATEGORIES, House, until
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1200)
 
-EPOCHS = 12
+EPOCHS = 6
 
 
 def begin(house: House, hyper: FineTuning, backbone: str = "test_resnet") -> int:
@@ -45,7 +45,7 @@ def end(house: House, run_id: int) -> Stage:
         with house.resources.database.read() as connection:
             return read_run(connection, run_id).state.final
 
-    until(over)
+    until(over, 480)
     with house.resources.database.read() as connection:
         run = read_run(connection, run_id)
     assert run.state is RunState.DONE, run.error
@@ -67,7 +67,7 @@ def test_a_killed_fine_tuning_ends_in_the_weights_of_an_undisturbed_one(house: H
         steps.append(now.done)
         return now.state == DONE
 
-    until(done)
+    until(done, 480)
     # From the first step on it would have counted from 1 again.
     assert min(steps) >= known > stage(house, killed).total / EPOCHS
     output = end(house, killed).output or {}

@@ -113,3 +113,11 @@ def test_a_variable_of_somebody_else_is_left_alone(monkeypatch: pytest.MonkeyPat
 def test_settings_do_not_change_once_read() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         load_settings().sweep_s = 1.0  # type: ignore[misc]
+
+
+def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AFIN_EVENT_SECRETS", "")
+    monkeypatch.setenv("AFIN_FLOWER_PORT", "")
+    settings = Settings()
+    assert settings.event_secrets is None
+    assert settings.flower_port == 0
