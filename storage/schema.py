@@ -24,13 +24,13 @@ def migrate(database: Database) -> None:
     """
     if _current(database) == SCHEMA_VERSION:
         return
+    # It would tell of each plugin and step to people who asked for something else.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     # Imported here: every command calls this, few have to upgrade.
     from alembic import command
     from alembic.config import Config
     from alembic.util import CommandError
 
-    # It would tell of each plugin and step to people who asked for something else.
-    logging.getLogger("alembic").setLevel(logging.WARNING)
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     with _locked(database) as connection:

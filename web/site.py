@@ -1,6 +1,7 @@
 """What one web process holds: resources, templates, its secret, and threads for SQL."""
 
 import asyncio
+import contextlib
 import os
 import secrets
 from collections.abc import Callable
@@ -97,10 +98,14 @@ def read_secret(data_dir: Path, given: str | None) -> bytes:
     if given:
         return given.encode()
     path = data_dir / SECRET_FILE
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_bytes()
-    with os.fdopen(handle, "wb") as file:
-        file.write(secrets.token_hex(32).encode())
+    if not path.exists():
+        data_dir.mkdir(parents=True, exist_ok=True)
+        # Two web processes that come first at once must not see half of it, nor two of them.
+        draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(secrets.token_hex(32).encode())
+        with contextlib.suppress(FileExistsError):
+            path.hardlink_to(draft)
+        draft.unlink()
     return path.read_bytes()

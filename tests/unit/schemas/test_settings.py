@@ -66,7 +66,6 @@ def test_a_variable_overrides_its_default(
         ("AFIN_FETCH_TIMEOUT_S", "0"),
         ("AFIN_FETCH_ALLOW_LOOPBACK", "perhaps"),
         ("AFIN_FLOWER_PORT", "70000"),
-        ("AFIN_SWEEP_S", ""),
     ],
 )
 def test_a_value_that_cannot_be_used_is_told_by_its_name(
