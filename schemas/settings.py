@@ -139,6 +139,9 @@ class Settings(BaseSettings):
     refresh_posts: int = Field(
         100, ge=1, le=10_000, description="newest posts asked for of one account"
     )
+    refresh_hours: float = Field(
+        0.0, ge=0, description="known accounts are asked for new posts this often; 0: by hand only"
+    )
 
     # Events and what is sent back
     event_secrets: SecretStr | None = Field(

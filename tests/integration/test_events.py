@@ -94,7 +94,7 @@ class Platform:
             with error:
                 return error.code, json.loads(error.read())
 
-    def count(self, query: Select[tuple[int]]) -> int:
+    def count(self, query: Select[int]) -> int:
         """Ask the database for a number."""
         with self.house.resources.database.read() as connection:
             return connection.scalars(query).one()
