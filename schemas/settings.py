@@ -155,6 +155,12 @@ class Settings(BaseSettings):
     )
     event_max_bytes: int = Field(2**20, ge=1024, description="a larger event is refused unread")
     events_per_minute: int = Field(600, ge=1, description="of one sender; more are told to wait")
+    events_stream: str | None = Field(
+        None, description="name of a Redis stream from which events are taken as well"
+    )
+    events_stream_url: SecretStr | None = Field(
+        None, description="the Redis or Valkey that holds the stream; unset: the broker"
+    )
     events_keep_days: float = Field(30.0, gt=0, description="how long handled events are listed")
     callback_url: SecretStr | None = Field(
         None, description="where verdicts are sent; several senders: SENDER=https://… each"

@@ -11,6 +11,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from redis import Redis
 from sqlalchemy import Select, func, select
 
 from pipelines.sources.samples.writer import draw_photo
@@ -21,6 +22,7 @@ from storage.accounts import find_account
 from storage.event_tables import inbox, outbox
 from storage.runs import list_runs
 from storage.tables import photos, posts, verdicts
+from tasks.app import require_broker
 from tests.houses import CATEGORIES, House, until, untrained_house
 from tests.receiver import Receiver, receiving
 from tests.served import serve_folder
@@ -30,6 +32,7 @@ pytestmark = pytest.mark.timeout(300)
 
 SECRET = "whsec_" + base64.b64encode(b"s" * 32).decode()
 TOKEN = "sesame"
+STREAM = "platform:events"
 SECRETS = parse_secrets(SECRET)
 
 # Whoever is killed on purpose is started again at once, and never given up.
@@ -118,6 +121,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
             "AFIN_CALLBACK_URL": receiver.url,
             "AFIN_CALLBACK_ALLOW_PRIVATE": "true",
             "AFIN_FETCH_ALLOW_LOOPBACK": "true",
+            "AFIN_EVENTS_STREAM": STREAM,
         }
         with untrained_house(folder, environment, accounts=1, policy=PATIENT) as house:
             urls = []
@@ -181,6 +185,14 @@ def test_web_and_control_killed_in_between_cost_no_verdict_and_double_none(
         account_id = find_account(connection, "killed").id
     assert platform.count(select(func.count()).where(verdicts.c.influencer_id == account_id)) == 1
     assert platform.count(select(func.count()).where(inbox.c.username == "killed")) == 1
+
+
+def test_an_event_of_the_stream_gets_a_verdict_too(platform: Platform) -> None:
+    posts = [{"id": "1", "caption": "playa", "photos": [platform.photo_urls[0]]}]
+    event = {"type": "influencer.created", "data": {"username": "inside", "posts": posts}}
+    with Redis.from_url(require_broker(platform.house.resources.settings)) as broker:
+        broker.xadd(STREAM, {"id": "evt_inside", "event": json.dumps(event)})
+    assert platform.hear("verdict.concluded", "inside")["events"] == ["evt_inside"]
 
 
 def test_a_deleted_account_is_erased(platform: Platform) -> None:

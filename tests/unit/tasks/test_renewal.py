@@ -74,7 +74,8 @@ def count_posts(driver: Driver, username: str) -> int:
 def version(driver: Driver, username: str) -> datetime:
     with driver.resources.database.read() as connection:
         query = select(influencers.c.updated_at).where(influencers.c.username == username)
-        return connection.scalars(query).one()
+        found: datetime = connection.scalars(query).one()
+    return found
 
 
 def count_pages(driver: Driver, run_id: int) -> dict[str, int]:
