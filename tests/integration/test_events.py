@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any
+from urllib.parse import quote, urlsplit
 
 import pytest
 from redis import Redis
@@ -31,7 +32,9 @@ from workers.supervisor import RestartPolicy
 pytestmark = pytest.mark.timeout(300)
 
 SECRET = "whsec_" + base64.b64encode(b"s" * 32).decode()
-TOKEN = "sesame"
+TOKEN = "readersecret"
+CALLBACK_KEY, PEXELS_KEY, GRAPH_TOKEN = "callbacksecret", "pexelssecret", "graphsecret"
+FLOWER_PASSWORD = "flowersecret"
 STREAM = "platform:events"
 SECRETS = parse_secrets(SECRET)
 
@@ -118,7 +121,10 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
         environment = {
             "AFIN_EVENT_SECRETS": SECRET,
             "AFIN_EVENT_TOKENS": TOKEN,
-            "AFIN_CALLBACK_URL": receiver.url,
+            "AFIN_CALLBACK_URL": f"{receiver.url}?key={CALLBACK_KEY}",
+            "AFIN_PEXELS_KEY": PEXELS_KEY,
+            "AFIN_INSTAGRAM_TOKEN": GRAPH_TOKEN,
+            "AFIN_FLOWER_AUTH": f"afin:{FLOWER_PASSWORD}",
             "AFIN_CALLBACK_ALLOW_PRIVATE": "true",
             "AFIN_FETCH_ALLOW_LOOPBACK": "true",
             "AFIN_EVENTS_STREAM": STREAM,
@@ -232,6 +238,56 @@ def test_an_event_that_nobody_signed_is_refused(platform: Platform) -> None:
         urllib.request.urlopen(request, timeout=30)  # noqa: S310
     refused.value.close()
     assert refused.value.code == 401
+
+
+def test_no_secret_is_in_a_log_in_a_message_or_on_a_page_of_flower(platform: Platform) -> None:
+    platform.join("last", "evt_last")
+    platform.hear("verdict.concluded", "last")
+    settings = platform.house.resources.settings
+    broker_password = urlsplit(require_broker(settings)).password
+    assert broker_password
+    secrets = {
+        "signing": SECRET.removeprefix("whsec_"),
+        "reader": TOKEN,
+        "callback": CALLBACK_KEY,
+        "pexels": PEXELS_KEY,
+        "graph": GRAPH_TOKEN,
+        "flower": FLOWER_PASSWORD,
+        "broker": broker_password,
+    }
+    data_dir = settings.data_dir.absolute()
+    # The append-only file has every message that ever was, those done long ago as well.
+    written = [*(data_dir / "logs").glob("*.log"), *data_dir.rglob("*.aof")]
+    places = {path.name: path.read_bytes() for path in written} | flower_pages(platform)
+    history = [content for name, content in places.items() if name.endswith(".aof")]
+    assert b"events.handle" in b"".join(history)
+    assert {"control.log", "web.log", "/workers"} < set(places)
+    found = [
+        (name, secret)
+        for name, content in places.items()
+        for secret, value in secrets.items()
+        if value.encode() in content
+    ]
+    assert found == []
+
+
+def flower_pages(platform: Platform) -> dict[str, bytes]:
+    """Every kind of page that Flower shows to who has signed in."""
+    pair = base64.b64encode(f"afin:{FLOWER_PASSWORD}".encode()).decode()
+
+    def read(path: str) -> bytes:
+        request = urllib.request.Request(  # noqa: S310 - loopback
+            platform.house.flower_url + path, headers={"Authorization": f"Basic {pair}"}
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+            content: bytes = answer.read()
+        return content
+
+    named = json.loads(read("/api/workers?refresh=1"))
+    assert named
+    paths = ["/workers", "/tasks", "/broker", "/api/tasks", "/metrics"]
+    paths += [f"/worker/{quote(name)}" for name in named]
+    return {path: read(path) for path in paths}
 
 
 def count_runs(platform: Platform) -> int:
