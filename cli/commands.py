@@ -13,6 +13,7 @@ from cli import (
     imports,
     labels,
     models,
+    refresh,
     report,
     run_repairs,
     runs,
@@ -41,6 +42,7 @@ app.command()(serve.web)
 app.add_typer(users.app, name="users")
 app.add_typer(imports.app, name="import")
 app.add_typer(scrape.app, name="scrape")
+app.command()(refresh.refresh)
 app.add_typer(accounts.app, name="accounts")
 app.add_typer(labels.app, name="labels")
 app.command()(training.train)

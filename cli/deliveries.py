@@ -53,7 +53,7 @@ def retry(
     if as_json:
         print_json({"deliveries": count})
     else:
-        note(f"{count} answers are sent again.")
+        note(_tell("answer", count, len(identifiers or ()), "sent"))
 
 
 @dead.command("list")
@@ -78,6 +78,9 @@ def list_dead(as_json: JsonFlag = False) -> None:
     if as_json:
         print_json(documents)
         return
+    if not documents:
+        note("Nothing was given up.")
+        return
     columns = ("what", "id", "username", "problem")
     print_table(columns, [[one[name] or "" for name in columns] for one in documents])
     note("'afin dead replay' tries events again, 'afin deliveries retry' answers,")
@@ -100,7 +103,15 @@ def replay(
     if as_json:
         print_json({"events": count})
     else:
-        note(f"{count} events are handled again.")
+        note(_tell("event", count, len(identifiers or ()), "handled"))
+
+
+def _tell(noun: str, count: int, asked: int, what: str) -> str:
+    """Say in a sentence how many things are done again, and that others were not dead."""
+    if not count:
+        return f"No {noun} is dead: there is nothing to do again."
+    done = f"1 {noun} is {what} again." if count == 1 else f"{count} {noun}s are {what} again."
+    return f"{done} The others are not dead." if asked > count else done
 
 
 def _wake(task: str) -> None:

@@ -67,7 +67,7 @@ def imagenet(
     run_id, remarks = crawl_imagenet(context(), wanted, recursive=deep, limit=limit)
     for remark in remarks:
         warn(remark)
-    _follow(run_id, wait=wait, as_json=as_json)
+    follow(run_id, wait=wait, as_json=as_json)
 
 
 @app.command()
@@ -88,7 +88,7 @@ def pexels(
     """Crawl photos of searches, through Pexels' API."""
     wanted = _pair("pexels", "--term", term, category, from_categories)
     run_id = crawl_pexels(context(), wanted, pages=pages, limit=limit)
-    _follow(run_id, wait=wait, as_json=as_json)
+    follow(run_id, wait=wait, as_json=as_json)
 
 
 @app.command()
@@ -103,7 +103,7 @@ def instagram(
     """Crawl posts by tag, through Instagram's Graph API: 30 different tags in 7 days."""
     wanted = _pair("instagram", "--tag", tag, category, from_categories)
     run_id = crawl_tags(context(), wanted, posts=posts)
-    _follow(run_id, wait=wait, as_json=as_json)
+    follow(run_id, wait=wait, as_json=as_json)
 
 
 @app.command()
@@ -115,7 +115,7 @@ def account(
 ) -> None:
     """Fetch accounts of businesses and creators with their posts."""
     run_id = crawl_accounts(context(), usernames, posts=posts)
-    _follow(run_id, wait=wait, as_json=as_json)
+    follow(run_id, wait=wait, as_json=as_json)
 
 
 @app.command()
@@ -133,7 +133,7 @@ def retry(
     lists, urls = retry_crawl(context(), run)
     if not lists and not urls:
         note(f"Crawl {run} gave nothing up.")
-    _follow(run, wait=wait and bool(lists or urls), as_json=as_json)
+    follow(run, wait=wait and bool(lists or urls), as_json=as_json)
 
 
 @app.command()
@@ -165,7 +165,8 @@ def _pair(
     return [(name, require_category(category)) for name in names]
 
 
-def _follow(run_id: int, *, wait: bool, as_json: bool) -> None:
+def follow(run_id: int, *, wait: bool, as_json: bool) -> None:
+    """Tell of a crawl that has begun; with ``wait`` once it has ended, with its report."""
     if wait:
         progress = wait_for_run(lambda: _progress(run_id), f"Crawl {run_id}")
         _report(run_id, as_json=as_json)

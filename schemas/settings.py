@@ -142,6 +142,9 @@ class Settings(BaseSettings):
     refresh_posts: int = Field(
         100, ge=1, le=10_000, description="newest posts asked for of one account"
     )
+    refresh_hours: float = Field(
+        0.0, ge=0, description="known accounts are asked for new posts this often; 0: by hand only"
+    )
 
     # Events and what is sent back
     event_secrets: SecretStr | None = Field(
@@ -155,6 +158,12 @@ class Settings(BaseSettings):
     )
     event_max_bytes: int = Field(2**20, ge=1024, description="a larger event is refused unread")
     events_per_minute: int = Field(600, ge=1, description="of one sender; more are told to wait")
+    events_stream: str | None = Field(
+        None, description="name of a Redis stream from which events are taken as well"
+    )
+    events_stream_url: SecretStr | None = Field(
+        None, description="the Redis or Valkey that holds the stream; unset: the broker"
+    )
     events_keep_days: float = Field(30.0, gt=0, description="how long handled events are listed")
     callback_url: SecretStr | None = Field(
         None, description="where verdicts are sent; several senders: SENDER=https://… each"

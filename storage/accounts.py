@@ -78,7 +78,8 @@ def save_account(
         "created_at": now,
         "updated_at": now,
     }
-    changed = ["updated_at", "imported_from"]
+    # Without posts nothing changed that a verdict rests on.
+    changed = ["updated_at", "imported_from"] if new_posts else []
     if followers is not None:
         changed.append("followers")
     insert_or_update(connection, influencers, [row], key=["username"], update=changed)

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, case, or_, select, update
+from sqlalchemy import Connection, Update, case, or_, select, update
 
 from schemas.base import Frozen
 from storage.database import insert_or_update
@@ -167,44 +167,39 @@ def keep_lease(
     run_id: int,
     stage: str,
     *,
+    holder: str | None,
     lease_s: float,
     done: int | None = None,
     total: int | None = None,
-) -> None:
-    """Say that a stage goes on, and how far it is."""
+) -> bool:
+    """Say that a stage goes on, and how far it is; False if it is not, or no longer, ``holder``'s.
+
+    None is for a stage that no single worker holds, as its messages are many.
+    """
     values: dict[str, Any] = {"lease_until": datetime.now(UTC) + timedelta(seconds=lease_s)}
     if done is not None:
         values["done"] = done
     if total is not None:
         values["total"] = total
-    connection.execute(
-        update(run_stages)
-        .where(
-            run_stages.c.run_id == run_id, run_stages.c.stage == stage, run_stages.c.state != DONE
-        )
-        .values(values)
-    )
+    query = _unfinished(run_id, stage).where(run_stages.c.lease_holder == holder)
+    return connection.execute(query.values(values)).rowcount == 1
 
 
 def note_output(connection: Connection, run_id: int, stage: str, *, output: dict[str, Any]) -> None:
     """Show what a stage that is still at work has so far; ``finish_stage`` has the last word."""
-    connection.execute(
-        update(run_stages)
-        .where(
-            run_stages.c.run_id == run_id, run_stages.c.stage == stage, run_stages.c.state != DONE
-        )
-        .values(output=output)
-    )
+    connection.execute(_unfinished(run_id, stage).values(output=output))
 
 
-def drop_lease(connection: Connection, run_id: int, stage: str, *, problem: str) -> None:
-    """Count a failed attempt and give the stage back, so that it is tried again soon."""
-    connection.execute(
-        update(run_stages)
-        .where(
-            run_stages.c.run_id == run_id, run_stages.c.stage == stage, run_stages.c.state != DONE
-        )
-        .values(
+def drop_lease(
+    connection: Connection, run_id: int, stage: str, *, holder: str | None, problem: str
+) -> bool:
+    """Count a failed attempt and give the stage back, so that it is tried again soon.
+
+    False, and nothing is changed, if it is not ``holder``'s; None as for ``keep_lease``.
+    """
+    query = _unfinished(run_id, stage).where(run_stages.c.lease_holder == holder)
+    result = connection.execute(
+        query.values(
             state=PENDING,
             attempts=run_stages.c.attempts + 1,
             lease_until=None,
@@ -212,6 +207,7 @@ def drop_lease(connection: Connection, run_id: int, stage: str, *, problem: str)
             problem=problem[:1000],
         )
     )
+    return result.rowcount == 1
 
 
 def finish_stage(
@@ -227,9 +223,7 @@ def finish_stage(
 
     With ``holder``, only if that one still holds it; return whether this call finished it.
     """
-    query = update(run_stages).where(
-        run_stages.c.run_id == run_id, run_stages.c.stage == stage, run_stages.c.state != DONE
-    )
+    query = _unfinished(run_id, stage)
     if holder is not None:
         query = query.where(run_stages.c.lease_holder == holder)
     result = connection.execute(
@@ -243,3 +237,10 @@ def finish_stage(
         )
     )
     return result.rowcount == 1
+
+
+def _unfinished(run_id: int, stage: str) -> Update:
+    columns = run_stages.c
+    return update(run_stages).where(
+        columns.run_id == run_id, columns.stage == stage, columns.state != DONE
+    )

@@ -188,7 +188,8 @@ def configure(app: Celery, settings: Settings) -> None:
                 "schedule": SteadySchedule(settings.sweep_s),
                 # A sweep nobody had time for is not owed: the next one does it all.
                 "options": {"expires": max(settings.sweep_s, 1.0)},
-            }
+            },
+            **_refreshes(settings),
         },
         # The default keeps its state in a pickle.
         beat_scheduler="celery.beat:Scheduler",
@@ -203,8 +204,23 @@ def configure(app: Celery, settings: Settings) -> None:
             "tasks.train",
             "tasks.events",
             "tasks.deliver",
+            "tasks.renewal",
         ),
     )
+
+
+def _refreshes(settings: Settings) -> dict[str, Any]:
+    """Ask often whether accounts are due for new posts; the database knows when they last were."""
+    if not settings.refresh_hours:
+        return {}
+    every_s = min(settings.refresh_hours * 360.0, 300.0)
+    return {
+        "refresh": {
+            "task": "runs.refresh",
+            "schedule": SteadySchedule(every_s),
+            "options": {"expires": every_s},
+        }
+    }
 
 
 app = Celery("afin")

@@ -18,6 +18,7 @@ from storage.crawl_counts import count_in_flight, count_photos
 from storage.crawl_parts import NewPart, Part, add_parts, keep_page
 from storage.crawl_urls import NewUrl, Use, add_urls
 from storage.problems import add_problems
+from storage.refreshes import known_posts
 from storage.tagged import NewTaggedPost, save_tagged_posts
 from tasks.context import Context
 from tasks.crawl_pages import POSTED, Listing, Place, read_place
@@ -35,9 +36,12 @@ def keep_listing(resources: Context, run: Run, part: Part, listing: Listing) -> 
     """Store a page in one transaction; return how many addresses of it are new to the crawl."""
     most = _room_for_posts(run, part)
     posts = listing.posts if most is None else listing.posts[:most]
+    caught_up = False
     with resources.database.write() as connection:
         if part.kind == "tag":
             found = _keep_tagged(connection, run, part, posts)
+        elif part.kind == "account" and run.params.get("refresh"):
+            found, caught_up = _keep_news(connection, resources, listing, posts)
         elif part.kind == "account":
             found = _keep_account(connection, resources, listing, posts)
         else:
@@ -56,7 +60,8 @@ def keep_listing(resources: Context, run: Run, part: Part, listing: Listing) -> 
         )
         idle = _brings_nothing(part, listing, new)
         endless = idle and part.idle_pages + 1 >= IDLE_PAGES
-        ended = endless or (most is not None and len(listing.posts) >= most)
+        full = most is not None and len(listing.posts) >= most
+        ended = endless or caught_up or full
         keep_page(
             connection,
             part,
@@ -66,6 +71,20 @@ def keep_listing(resources: Context, run: Run, part: Part, listing: Listing) -> 
             problem=f"{IDLE_PAGES} pages in a row brought nothing new." if endless else None,
         )
     return new
+
+
+def _keep_news(
+    connection: Connection, resources: Context, listing: Listing, posts: Sequence[FoundPost]
+) -> tuple[list[NewUrl], bool]:
+    """Store a page of a known account if one of its posts, newest first, is new; else its end."""
+    assert listing.account is not None, "a page of an account names it"  # noqa: S101
+    known = known_posts(connection, listing.account.username, [one.external_id for one in posts])
+    if known is None:
+        # Erased while it was asked for.
+        return [], True
+    caught_up = all(post.external_id in known for post in posts)
+    kept = () if caught_up else posts
+    return _keep_account(connection, resources, listing, kept), caught_up
 
 
 def _brings_nothing(part: Part, listing: Listing, new: int) -> bool:

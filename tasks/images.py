@@ -102,7 +102,7 @@ def _embed_training(
     def beat() -> None:
         lease_s = resources.settings.train_lease_s
         with resources.database.write() as connection:
-            keep_lease(connection, run_id, "vectors", lease_s=lease_s)
+            keep_lease(connection, run_id, "vectors", holder=None, lease_s=lease_s)
 
     with resources.embedders.borrow(ref.name, ref) as embedder:
         result = embed_photos(resources, embedder, wanted, beat)

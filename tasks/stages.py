@@ -48,14 +48,15 @@ def run_stage(run_id: int, generation: int, stage: str, work: Work) -> str:
     outputs = {name: done.output for name, done in stages.items() if done.output is not None}
     started = time.monotonic()
     try:
-        with _heartbeat(resources, run_id, stage) as report:
+        with _heartbeat(resources, run_id, stage, holder) as report:
             output = work(resources, run, outputs, report)
     except AfinError as error:
-        return _fail(resources, run_id, stage, error)
+        return _fail(resources, run_id, stage, holder, error)
     except Exception as error:
         log.exception("run %s: stage %s failed", run_id, stage)
         with resources.database.write() as connection:
-            drop_lease(connection, run_id, stage, problem=f"{type(error).__name__}: {error}")
+            problem = f"{type(error).__name__}: {error}"
+            drop_lease(connection, run_id, stage, holder=holder, problem=problem)
         return f"failed: {type(error).__name__}"
     with resources.database.write() as connection:
         # What an earlier run computed says nothing of how long it takes.
@@ -71,20 +72,23 @@ def describe_failure(stage: str, reason: str) -> str:
     return f"Training stopped at stage '{stage}': {reason.rstrip('.')}."
 
 
-def _fail(resources: Context, run_id: int, stage: str, error: AfinError) -> str:
+def _fail(resources: Context, run_id: int, stage: str, holder: str, error: AfinError) -> str:
     log.warning("run %s: stage %s: %s", run_id, stage, error)
     with resources.database.write() as connection:
-        if isinstance(error, BlobError | DatabaseError):
-            drop_lease(connection, run_id, stage, problem=str(error))
-        else:
+        held = drop_lease(connection, run_id, stage, holder=holder, problem=str(error))
+        # Who has lost the stage to another worker has no say in what becomes of the run.
+        if held and not isinstance(error, BlobError | DatabaseError):
             reason = describe_failure(stage, str(error))
             end_run(connection, run_id, RunState.FAILED, error=reason)
     return f"failed: {error}"
 
 
 @contextmanager
-def _heartbeat(resources: Context, run_id: int, stage: str) -> Iterator[Report]:
-    """Renew the lease from a thread while the stage works, with the progress reported last."""
+def _heartbeat(resources: Context, run_id: int, stage: str, holder: str) -> Iterator[Report]:
+    """Renew the lease from a thread while the stage works, with the progress reported last.
+
+    A lease that lapsed meanwhile is taken anew unless another worker has it by then.
+    """
     lease_s = resources.settings.train_lease_s
     ended = threading.Event()
     progress: list[int | None] = [None, None]
@@ -98,7 +102,17 @@ def _heartbeat(resources: Context, run_id: int, stage: str) -> Iterator[Report]:
             done, total = progress
             try:
                 with resources.database.write() as connection:
-                    keep_lease(connection, run_id, stage, lease_s=lease_s, done=done, total=total)
+                    kept = keep_lease(
+                        connection,
+                        run_id,
+                        stage,
+                        holder=holder,
+                        lease_s=lease_s,
+                        done=done,
+                        total=total,
+                    )
+                    if not kept:
+                        take_lease(connection, run_id, stage, holder=holder, lease_s=lease_s)
             except (DatabaseError, SQLAlchemyError) as error:
                 # A database that is away for a moment must not cost a training its lease for good.
                 log.warning("run %s: stage %s: no sign of life: %s", run_id, stage, error)

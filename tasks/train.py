@@ -178,7 +178,7 @@ def gather_vectors(run_id: int, generation: int) -> str:
     with resources.database.write() as connection:
         if missing:
             problem = f"{missing} training photos got no vector; see the gpu worker's log"
-            drop_lease(connection, run_id, "vectors", problem=problem)
+            drop_lease(connection, run_id, "vectors", holder=None, problem=problem)
             return f"missing={missing}"
         seconds = seconds_since_start(connection, run_id, "vectors")
         computed = read_stages(connection, run_id)["vectors"].total if seconds else 0

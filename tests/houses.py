@@ -52,6 +52,7 @@ class House:
     supervisor: Supervisor
     flower_url: str
     bundle_id: str
+    web_url: str
 
     @property
     def resources(self) -> Context:
@@ -146,5 +147,5 @@ def untrained_house(
         bundle_id = publish_untrained_bundle(resources, "efficientnet_lite0")
         take_accounts(resources, read_accounts(samples.accounts_file), origin="samples")
         require_workers(resources, (*CLASSIFYING, "scrape"), wait_s=DEADLINE_S)
-        yield House(opened.supervisor, opened.flower_url, bundle_id)
+        yield House(opened.supervisor, opened.flower_url, bundle_id, opened.web_url)
         app.close()

@@ -131,13 +131,18 @@ def run_worker(kind: str, settings: Settings, *, on_ready: Callable[[], None] | 
 
     from tasks.app import app, require_broker
     from tasks.context import context
+    from tasks.stream import stream_url
     from workers.beat import Beat
+    from workers.stream import EventStream
 
     require_broker(settings)
-    if kind in KINDS and KINDS[kind](settings).beat:
-        worker_ready.connect(lambda **_signal: Beat(app).start(), weak=False)
     # Migrates once here, before processes are forked, and reports a wrong address at once.
     resources = context()
+    if kind in KINDS and KINDS[kind](settings).beat:
+        worker_ready.connect(lambda **_signal: Beat(app).start(), weak=False)
+        if settings.events_stream:
+            stream_url(settings)
+            worker_ready.connect(lambda **_signal: EventStream(resources).start(), weak=False)
     wait_for(lambda: resources.database.close())  # noqa: PLW0108 - opening it is what may fail
     wait_for(resources.blobs.check)
     if kind.removesuffix(EVENT_SUFFIX) == "gpu":

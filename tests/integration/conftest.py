@@ -52,7 +52,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
             progress = finish(lambda: read_training_progress(run_id))
             assert progress.state is RunState.DONE, progress.error
             bundle_id = _bundle_of(resources, run_id)
-            yield House(opened.supervisor, opened.flower_url, bundle_id)
+            yield House(opened.supervisor, opened.flower_url, bundle_id, opened.web_url)
             app.close()
 
 

@@ -11,6 +11,7 @@ from storage.stages import (
     add_stages,
     drop_lease,
     finish_stage,
+    keep_lease,
     promise_lease,
     read_stages,
     take_lease,
@@ -60,7 +61,8 @@ def test_only_lost_and_failed_attempts_count(connection: Connection) -> None:
     take(connection, run_id, "one", lease_s=-1)
     promise_lease(connection, run_id, "text", lease_s=60)
     assert read_stages(connection, run_id)["text"].attempts == 1
-    drop_lease(connection, run_id, "text", problem="disk full")
+    take(connection, run_id, "two")
+    drop_lease(connection, run_id, "text", holder="two", problem="disk full")
     stage = read_stages(connection, run_id)["text"]
     assert (stage.attempts, stage.problem, stage.held) == (2, "disk full", False)
 
@@ -73,6 +75,41 @@ def test_a_worker_that_lost_its_lease_does_not_finish_the_stage(connection: Conn
     assert finish_stage(connection, run_id, "text", output={"by": 2}, holder="two")
     stage = read_stages(connection, run_id)["text"]
     assert (stage.state, stage.output) == (DONE, {"by": 2})
+
+
+def test_a_worker_that_lost_its_lease_does_not_renew_that_of_another(
+    connection: Connection,
+) -> None:
+    run_id = start(connection)
+    take(connection, run_id, "one", lease_s=-1)
+    take(connection, run_id, "two", lease_s=-1)
+    assert not keep_lease(connection, run_id, "text", holder="one", lease_s=60, done=1)
+    stage = read_stages(connection, run_id)["text"]
+    assert (stage.held, stage.done) == (False, 0)
+    assert keep_lease(connection, run_id, "text", holder="two", lease_s=60, done=2)
+    stage = read_stages(connection, run_id)["text"]
+    assert (stage.held, stage.done) == (True, 2)
+
+
+def test_a_worker_that_lost_its_lease_does_not_give_away_that_of_another(
+    connection: Connection,
+) -> None:
+    run_id = start(connection)
+    take(connection, run_id, "one", lease_s=-1)
+    take(connection, run_id, "two")
+    assert not drop_lease(connection, run_id, "text", holder="one", problem="disk full")
+    stage = read_stages(connection, run_id)["text"]
+    assert (stage.held, stage.attempts, stage.problem) == (True, 0, None)
+
+
+def test_a_stage_of_many_messages_is_renewed_by_each_but_not_once_a_worker_holds_it(
+    connection: Connection,
+) -> None:
+    run_id = start(connection)
+    promise_lease(connection, run_id, "text", lease_s=-1)
+    assert keep_lease(connection, run_id, "text", holder=None, lease_s=60)
+    take(connection, run_id, "one")
+    assert not keep_lease(connection, run_id, "text", holder=None, lease_s=60)
 
 
 def test_a_finished_stage_is_never_taken_again(connection: Connection) -> None:

@@ -1,6 +1,7 @@
 """A stage of a training is done once, tried again when it should be, and heard of meanwhile."""
 
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from storage.runs import create_run, end_run, read_run
 from storage.stages import (
     DONE,
     PENDING,
+    RUNNING,
     Stage,
     add_stages,
     finish_stage,
@@ -219,18 +221,50 @@ def test_a_stage_finished_by_another_worker_keeps_that_ones_output(
     forget_messages()
 
 
+def test_a_failure_of_a_worker_that_was_overtaken_ends_nothing(
+    resources: Context, run: Run
+) -> None:
+    def overtaken(
+        _resources: Context, _run: Run, _outputs: Outputs, _report: Report
+    ) -> dict[str, Any]:
+        with resources.database.write() as connection:
+            promise_lease(connection, run.id, "text", lease_s=60)
+            assert take_lease(connection, run.id, "text", holder="another", lease_s=60)
+        raise TrainingError("No photo is left.")
+
+    run_stage(run.id, 0, "text", overtaken)
+    assert read(resources, run).state is RunState.RUNNING
+    assert stage(resources, run, "text").held
+
+
+def test_a_worker_that_was_silent_goes_on_if_nobody_took_its_stage(
+    resources: Context, run: Run
+) -> None:
+    def silent(_resources: Context, _run: Run, _outputs: Outputs, report: Report) -> dict[str, Any]:
+        with resources.database.write() as connection:
+            promise_lease(connection, run.id, "text", lease_s=-1)
+        end = time.monotonic() + 30
+        while stage(resources, run, "text").state != RUNNING and time.monotonic() < end:
+            report(1, 2)
+        return {"whose": "ours"}
+
+    run_stage(run.id, 0, "text", silent)
+    assert stage(resources, run, "text").output == {"whose": "ours"}
+
+
 def test_a_database_that_is_away_for_a_moment_does_not_end_the_signs_of_life(
     resources: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard = threading.Event()
     calls: list[int] = []
 
-    def keep(*_arguments: object, **_fields: object) -> None:
+    def keep(*_arguments: object, **_fields: object) -> bool:
         calls.append(1)
         if len(calls) == 1:
             raise DatabaseError("The database is away.")
         heard.set()
+        return True
 
     monkeypatch.setattr("tasks.stages.keep_lease", keep)
-    with _heartbeat(resources, 1, "network"):
+    with _heartbeat(resources, 1, "network", "one"):
         assert heard.wait(30)
