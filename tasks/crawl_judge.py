@@ -28,7 +28,7 @@ class Judges:
     """Looks at photos as the settings ask, and keeps their bytes.
 
     A small JPEG whose header alone is read, and whose bytes stay on this machine, takes a quarter
-    of a millisecond. Handed to a thread it costs four times that, because the thread and the
+    of a millisecond. Handed to a thread it costs three times that, because the thread and the
     loop take the interpreter's lock from each other at every call to the system.
     """
 
