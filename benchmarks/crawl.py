@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -29,6 +29,10 @@ from benchmarks.photos import REAL
 from benchmarks.report import compare, note, print_result
 
 AT_ONCE = 64
+
+AS_IT_IS = ("--resize_mode=no", "--disable_all_reencoding=True")
+DECODED = ("--resize_mode=no",)
+"""What img2dataset does with a photo: nothing at all, or decode it and write it anew."""
 
 Way = Callable[[Path], tuple[int, float]]
 FIRST, SECOND = 0, 1
@@ -70,7 +74,12 @@ def measure(folder: Path, options: argparse.Namespace) -> None:
         for turn in range(options.pairs):
             ways: dict[str, Way] = {
                 "ours_header": lambda at: crawl(listed, at, "header"),
-                "img2dataset": lambda at: run_img2dataset(options.img2dataset, listed, at),
+                "img2dataset": lambda at: run_img2dataset(
+                    options.img2dataset, listed, at, AS_IT_IS
+                ),
+                "img2dataset_decode": lambda at: run_img2dataset(
+                    options.img2dataset, listed, at, DECODED
+                ),
                 "ours_decode": lambda at: crawl(listed, at, "decode"),
                 "bare_loop": lambda at: run_bare_loop(urls, at),
             }
@@ -89,6 +98,12 @@ def measure(folder: Path, options: argparse.Namespace) -> None:
     ratios = {
         "vs_img2dataset_headers": compare(speeds["ours_header"], speeds["img2dataset"]),
         "vs_img2dataset_decode": compare(speeds["ours_decode"], speeds["img2dataset"]),
+        "vs_img2dataset_decoding_headers": compare(
+            speeds["ours_header"], speeds["img2dataset_decode"]
+        ),
+        "vs_img2dataset_decoding_decode": compare(
+            speeds["ours_decode"], speeds["img2dataset_decode"]
+        ),
         "vs_bare_loop": compare(speeds["ours_header"], speeds["bare_loop"]),
     }
     figures: dict[str, Any] = {
@@ -121,16 +136,17 @@ def run_worker(listed: Path, folder: Path, check: str, **settings: str) -> dict[
     return told
 
 
-def run_img2dataset(command: Path, listed: Path, folder: Path) -> tuple[int, float]:
-    """Let one process of img2dataset fetch the list as it is, without its start."""
+def run_img2dataset(
+    command: Path, listed: Path, folder: Path, treatment: Sequence[str]
+) -> tuple[int, float]:
+    """Let one process of img2dataset fetch the list, without its start."""
     done = subprocess.run(
         [
             command,
             f"--url_list={listed}",
             f"--output_folder={folder / 'out'}",
             "--output_format=files",
-            "--resize_mode=no",
-            "--disable_all_reencoding=True",
+            *treatment,
             "--processes_count=1",
             f"--thread_count={AT_ONCE}",
             "--number_sample_per_shard=1000000",

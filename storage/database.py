@@ -1,8 +1,9 @@
 """One database, SQLite or PostgreSQL: how it is opened, read and written."""
 
 import sqlite3
+import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -56,6 +57,9 @@ class Database:
         else:
             raise DatabaseError(f"afin keeps its data in SQLite or PostgreSQL, not in {kind}.")
         self.kind = kind
+        self._turn: AbstractContextManager[object] = (
+            threading.Lock() if kind == "sqlite" else nullcontext()
+        )
         self.location = parsed.render_as_string(hide_password=True)
 
     @contextmanager
@@ -67,7 +71,8 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Open a transaction that writes; committed at the end, rolled back on an error."""
-        with self._begin(write=True) as connection:
+        # SQLite asks for its lock again only after 1 to 100 ms; one process's threads need not.
+        with self._turn, self._begin(write=True) as connection:
             yield connection
 
     def close(self) -> None:

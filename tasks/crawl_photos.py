@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import math
-import os
 import threading
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,16 +11,14 @@ from functools import lru_cache
 from typing import Any
 
 from pipelines.sources.http import Fetcher, ThrottledError, redact
-from pipelines.vision.decode import inspect_photo, read_header
 from schemas.errors import FetchError, PhotoError
 from schemas.runs import Run
 from storage.crawl_urls import WantedUrl, touch_shard
-from storage.photos import PhotoRow
 from storage.runs import is_current, read_run
 from tasks.context import Context, context
+from tasks.crawl_judge import Judges
 from tasks.crawl_settle import Catch, settle
 from tasks.fetching import fetching
-from tasks.ingest import keep_photo, photo_limits
 
 log = logging.getLogger(__name__)
 
@@ -87,13 +84,10 @@ class Crawler:
 
     resources: Context
     fetcher: Fetcher
+    judges: Judges
     arrived: asyncio.Queue[tuple[_Flight, Catch]] = field(default_factory=asyncio.Queue)
     tasks: set["asyncio.Task[None]"] = field(default_factory=set)
     undecoded: int = 0
-    # Apart, so that a database never waits behind thousands of photos that are to be decoded.
-    judges: ThreadPoolExecutor = field(
-        default_factory=lambda: ThreadPoolExecutor(os.cpu_count() or 1, "afin-judge")
-    )
     keepers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, "afin-keep"))
 
     async def fetch(self, run: Run, number: int, wanted: Sequence[WantedUrl]) -> tuple[int, int]:
@@ -145,10 +139,7 @@ class Crawler:
         size = len(answer.body)
         self._weigh(size)
         try:
-            # Decoding and writing would hold up every other fetch on this loop.
-            row = await asyncio.get_running_loop().run_in_executor(
-                self.judges, _judge, self.resources, answer.body, wanted.credit
-            )
+            row = await self.judges.judge(answer.body, wanted.credit)
         except PhotoError as error:
             return Catch(wanted.id, reason=error.reason, size_bytes=size, shown=shown)
         finally:
@@ -232,15 +223,7 @@ def _crawler(fetcher: Fetcher) -> Crawler:
 
 @lru_cache(1)
 def _open(fetcher: Fetcher) -> Crawler:
-    return Crawler(context(), fetcher)
-
-
-def _judge(resources: Context, body: bytes, credit: str) -> PhotoRow:
-    """Look at a photo as the settings ask, and keep its bytes."""
-    settings = resources.settings
-    look = inspect_photo if settings.fetch_check == "decode" else read_header
-    info = look(body, photo_limits(settings))
-    return keep_photo(resources, body, info).model_copy(update={"credit": credit})
+    return Crawler(context(), fetcher, Judges(context()))
 
 
 def _beat(resources: Context, run: Run, shard: int) -> bool:

@@ -155,10 +155,13 @@ def check_photo(resources: Context, data: bytes) -> PhotoRow:
     return keep_photo(resources, data, info)
 
 
-def keep_photo(resources: Context, data: bytes, info: PhotoInfo) -> PhotoRow:
+def keep_photo(resources: Context, data: bytes, info: PhotoInfo, *, credit: str = "") -> PhotoRow:
     """Keep the bytes of a photo that was looked at, and return its row."""
     return PhotoRow(
-        sha256=resources.blobs.write_photo(data), size_bytes=len(data), **info.model_dump()
+        sha256=resources.blobs.write_photo(data),
+        size_bytes=len(data),
+        credit=credit,
+        **info.model_dump(),
     )
 
 
