@@ -1,5 +1,6 @@
 """afin train: from what was imported and crawled to a bundle."""
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
@@ -68,6 +69,13 @@ def train(
         str | None,
         typer.Option(help="Learn nothing from this source, and score every method on it."),
     ] = None,
+    holdout_after: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d"],
+            help="Learn nothing from tagged posts of this day or later, and score on them.",
+        ),
+    ] = None,
     text: Annotated[
         TextKind, typer.Option(help="How fastText learns words without labels.")
     ] = TextKind.SKIPGRAM,
@@ -90,6 +98,7 @@ def train(
     options = TrainingOptions(
         methods=parse_methods(methods),
         holdout_source=holdout_source,
+        holdout_after=holdout_after.date() if holdout_after else None,
         text_kind=text.value,
         search_svm=search_svm,
         target_precision=precision,

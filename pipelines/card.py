@@ -81,7 +81,8 @@ def _list_parts(fields: Mapping[str, Any]) -> Rows:
 def _describe_split(split: Mapping[str, Any]) -> list[str]:
     if not split:
         return []
-    held = split.get("holdout_source")
+    source, day = split.get("holdout_source"), split.get("holdout_after")
+    held = " and of ".join(part for part in (source, day and f"{day} or later") if part)
     return [
         f"{split['fit']} samples were fitted on and {split['validation']} held back to choose and "
         f"calibrate; {split['groups']} groups of one author, one photo, or photos that look alike "
