@@ -43,12 +43,14 @@ class PostInputs:
     """What classifiers read of posts: reduced image vectors and those of both text models.
 
     A row of zeros is a missing half. ``image`` and ``supervised`` may be None: nobody has it.
+    ``whole`` are the image vectors before they were reduced, where a classifier reads those.
     """
 
     post_ids: Sequence[int]
     image: Floats | None
     text: Floats
     supervised: Floats | None = None
+    whole: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ def ask_head(
     inputs: PostInputs,
     *,
     supervised: bool = False,
+    whole: bool = False,
     columns: Sequence[int] | None = None,
     classes: int | None = None,
 ) -> Opinion:
@@ -76,7 +79,8 @@ def ask_head(
     One that tells only some of the ``classes`` apart names their places in ``columns``.
     """
     count = len(inputs.post_ids)
-    image = _take("image", head, inputs.image, head.image.width, count)
+    pictures = inputs.whole if whole else inputs.image
+    image = _take("image", head, pictures, head.image.width, count)
     words = inputs.supervised if supervised else inputs.text
     text = _take("text", head, words, head.text.width, count)
     has_image, has_text = np.any(image != 0, axis=1), np.any(text != 0, axis=1)

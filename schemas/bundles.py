@@ -53,7 +53,7 @@ class HeadRef(Frozen):
     not all of them: the others are never its word.
     """
 
-    kind: Literal["network", "svm"]
+    kind: Literal["network", "svm", "concepts"]
     file: str
     halves: tuple[Half, ...] = Field(min_length=1)
     supervised: bool = False

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from pipelines.evaluation.metrics import score_sets, wilson_interval
 from pipelines.fusion.calibrate import expected_calibration_error
+from pipelines.fusion.concepts import ConceptHead
 from pipelines.fusion.network import Network
 from pipelines.fusion.weighted import sweep_weight
 from pipelines.methods import Head, Opinion, PostInputs, ask_head, combine, decide
@@ -19,6 +20,7 @@ from schemas.bundles import NETWORK_HEAD, HeadRef, MethodRecipe
 from schemas.methods import METHODS, MethodPlan
 from schemas.runs import Run
 from tasks.arrays import Arrays, read_arrays
+from tasks.concepts import add_whole
 from tasks.context import Context
 from tasks.marks import make_mark, stage_key
 from tasks.stages import Outputs, Report
@@ -42,8 +44,10 @@ def fuse_methods(
     A method whose classifiers could not be trained is left out, with the reason; a held-out source
     is scored apart, and nothing is fitted on it.
     """
-    arrays = read_arrays(resources, outputs)
     refs, heads, missing = load_heads(resources, outputs)
+    arrays = read_arrays(resources, outputs)
+    if any(ref.kind == "concepts" for ref in refs.values()):
+        arrays = add_whole(resources, run, outputs, arrays)
     classes: list[str] = run.params["classes"]
     categories = classes[: -1 if run.params["reject"] else None]
     wanted: list[str] = run.params.get("methods", ["nn"])
@@ -103,6 +107,10 @@ def _parse_head(ref: HeadRef, content: bytes) -> Head:
         from safetensors.numpy import load
 
         return Network.from_tensors(load(content))
+    if ref.kind == "concepts":
+        from safetensors.numpy import load
+
+        return ConceptHead.from_tensors(load(content))
     from pipelines.fusion.svm import Svm
 
     return Svm.from_bytes(content)
@@ -114,12 +122,15 @@ def _ask_all(
     arrays: Arrays,
     classes: int,
 ) -> dict[str, Opinion]:
-    inputs = PostInputs(range(len(arrays.labels)), arrays.image, arrays.text, arrays.supervised)
+    inputs = PostInputs(
+        range(len(arrays.labels)), arrays.image, arrays.text, arrays.supervised, arrays.whole
+    )
     return {
         name: ask_head(
             head,
             inputs,
             supervised=refs[name].supervised,
+            whole=refs[name].kind == "concepts",
             columns=refs[name].columns,
             classes=classes,
         )
@@ -234,7 +245,11 @@ def _compare_tags(
             name: float(
                 (
                     ask_head(
-                        head, inputs, columns=refs[name].columns, classes=len(classes)
+                        head,
+                        inputs,
+                        whole=refs[name].kind == "concepts",
+                        columns=refs[name].columns,
+                        classes=len(classes),
                     ).probabilities.argmax(axis=1)
                     == own.labels
                 ).mean()
