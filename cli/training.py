@@ -31,6 +31,13 @@ class Weights(StrEnum):
     RANDOM = "random"
 
 
+class Calibration(StrEnum):
+    """How probabilities are made to mean what they say."""
+
+    TEMPERATURE = "temperature"
+    ISOTONIC = "isotonic"
+
+
 class TextKind(StrEnum):
     """How fastText learns words without labels."""
 
@@ -82,6 +89,10 @@ def train(
     search_svm: Annotated[
         bool, typer.Option(help="Search gamma and C on the thesis' grid first; takes minutes.")
     ] = False,
+    calibration: Annotated[
+        Calibration,
+        typer.Option(help="isotonic: bend what every method but nn says to what was so."),
+    ] = Calibration.TEMPERATURE,
     precision: Annotated[
         float,
         typer.Option(min=0.01, max=1.0, help="What each category of 'multi' has to reach."),
@@ -101,6 +112,7 @@ def train(
         holdout_after=holdout_after.date() if holdout_after else None,
         text_kind=text.value,
         search_svm=search_svm,
+        calibration=calibration.value,
         target_precision=precision,
         preset=None if finetune == "none" else finetune,
         finetune=_read_finetuning(finetune, changes or []),

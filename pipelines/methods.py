@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.fusion.calibrate import IsotonicMap
 from pipelines.fusion.network import Floats, InputScale
 from pipelines.fusion.weighted import fuse
 from schemas.bundles import Half, MethodRecipe
@@ -106,6 +107,8 @@ def combine(recipe: MethodRecipe, opinions: Mapping[str, Opinion]) -> Opinion:
         judging = np.stack([part.probabilities.any(axis=1) for part in parts])
         total = np.sum([part.probabilities for part in parts], axis=0)
         said = total / np.maximum(judging.sum(axis=0), 1)[:, None]
+    if recipe.isotonic:
+        said = _read_lines(recipe).apply(said, together=not recipe.several)
     has_image, has_text = parts[0].has_image, parts[0].has_text
     for part in parts[1:]:
         has_image, has_text = has_image | part.has_image, has_text | part.has_text
@@ -154,6 +157,12 @@ def name_halves(pictured: bool, worded: bool) -> Halves:
     if pictured:
         return "image"
     return "text" if worded else "none"
+
+
+def _read_lines(recipe: MethodRecipe) -> IsotonicMap:
+    return IsotonicMap(
+        tuple((np.array(x, np.float32), np.array(y, np.float32)) for x, y in recipe.isotonic)
+    )
 
 
 def _take(half: Half, head: Head, vectors: Floats | None, width: int, count: int) -> Floats:

@@ -8,7 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.evaluation.metrics import score_sets, wilson_interval
-from pipelines.fusion.calibrate import expected_calibration_error
+from pipelines.fusion.calibrate import (
+    expected_calibration_error,
+    fit_isotonic,
+    several_calibration_error,
+)
 from pipelines.fusion.concepts import ConceptHead
 from pipelines.fusion.network import Network
 from pipelines.fusion.weighted import sweep_weight
@@ -25,6 +29,9 @@ from tasks.context import Context
 from tasks.marks import make_mark, stage_key
 from tasks.stages import Outputs, Report
 
+MAIN_METHOD = "nn"
+"""The method without a recipe in a bundle: its temperature is in its network already."""
+
 TARGET_PRECISION = 0.9
 """What a category's own threshold has to reach: a false positive is worse than a false negative."""
 
@@ -33,6 +40,8 @@ def mark_fusion(_resources: Context, run: Run, outputs: Outputs) -> str:
     """Hash what the methods depend on: the classifiers, and what is asked of them."""
     upstream = [outputs[name]["mark"] for name in ("network", "svm")]
     settings = [run.params.get("methods"), run.params.get("target_precision", TARGET_PRECISION)]
+    if run.params.get("calibration") == "isotonic":
+        settings.append("isotonic")
     return make_mark("fuse", upstream, settings)
 
 
@@ -68,7 +77,10 @@ def fuse_methods(
             weight, sweeps[method] = _fit_weight(plan, opinions, validation.labels)
         else:
             weight = None
-        recipes[method] = _make_recipe(plan, weight, opinions, validation, categories, target)
+        isotonic = run.params.get("calibration") == "isotonic" and method != MAIN_METHOD
+        recipes[method] = _make_recipe(
+            plan, weight, opinions, validation, categories, target, isotonic=isotonic
+        )
     scored = {
         part: _score_part(arrays.take(arrays.of(part)), recipes, heads, refs, classes, categories)
         for part in (VALIDATION, HOLDOUT)
@@ -157,6 +169,8 @@ def _make_recipe(
     validation: Arrays,
     categories: list[str],
     target: float,
+    *,
+    isotonic: bool,
 ) -> MethodRecipe:
     recipe = MethodRecipe(
         kind=plan.kind,
@@ -167,6 +181,8 @@ def _make_recipe(
         post_threshold=0.0 if plan.kind == "agree" else POST_THRESHOLD,
         share_thresholds=dict.fromkeys(categories, SHARE_THRESHOLD),
     )
+    if isotonic:
+        recipe = recipe.model_copy(update={"isotonic": _fit_lines(recipe, opinions, validation)})
     if not plan.several:
         return recipe
     said = combine(recipe, opinions).probabilities
@@ -178,6 +194,18 @@ def _make_recipe(
             "abstains": {f.category: f.reason for f in found if f.reason is not None},
         }
     )
+
+
+def _fit_lines(
+    recipe: MethodRecipe, opinions: Mapping[str, Opinion], validation: Arrays
+) -> tuple[tuple[tuple[float, ...], tuple[float, ...]], ...]:
+    """Fit rising lines a class to what a method says of validation samples; none without any."""
+    said = combine(recipe, opinions).probabilities
+    judged = said.any(axis=1)
+    if not judged.any():
+        return ()
+    lines = fit_isotonic(said[judged], validation.labels[judged]).points
+    return tuple((tuple(x.tolist()), tuple(y.tolist())) for x, y in lines)
 
 
 def _score_part(
@@ -213,11 +241,20 @@ def _score_part(
             "hamming": found.hamming,
             "hamming_of_nothing": found.hamming_of_nothing,
             "coverage": found.coverage,
-            "calibration_error": None
-            if recipe.several or not count
-            else expected_calibration_error(said[judged], part.labels[judged]),
+            "calibration_error": _measure_calibration(recipe, said[judged], part.labels[judged]),
         }
     return scores
+
+
+def _measure_calibration(
+    recipe: MethodRecipe, said: NDArray[np.floating], labels: NDArray[np.int64]
+) -> float | None:
+    if not len(labels):
+        return None
+    if recipe.several:
+        places = np.arange(len(recipe.share_thresholds))
+        return several_calibration_error(said[:, places], labels[:, None] == places)
+    return expected_calibration_error(said, labels)
 
 
 def _compare_tags(

@@ -39,6 +39,7 @@ class TrainingOptions(Frozen):
     holdout_after: date | None = None
     text_kind: Literal["skipgram", "cbow"] = "skipgram"
     search_svm: bool = False
+    calibration: Literal["temperature", "isotonic"] = "temperature"
     target_precision: float = Field(TARGET_PRECISION, gt=0, le=1)
     preset: str | None = None
     finetune: FineTuning | None = None
