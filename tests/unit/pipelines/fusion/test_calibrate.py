@@ -93,4 +93,4 @@ def test_classes_that_stand_by_themselves_have_the_mean_of_their_errors() -> Non
 def test_lines_of_classes_by_themselves_need_not_sum_to_one() -> None:
     line = (np.array([0, 1], np.float32), np.array([0, 0.5], np.float32))
     mapped = IsotonicMap((line, line)).apply(np.array([[1.0, 1.0], [0, 0]]), together=False)
-    np.testing.assert_allclose(mapped, [[0.5, 0.5], [0, 0]])
+    np.testing.assert_allclose(mapped, [[0.5, 0.5], [0.0, 0.0]])
