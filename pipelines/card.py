@@ -109,7 +109,21 @@ def _describe_scores(metrics: Mapping[str, Any]) -> list[str]:
         if rows:
             headers = ["method", "samples", "top class right", "macro-F1", "Hamming (of nothing)"]
             lines += [f"{title}:", "", *_table([*headers, "coverage", "ECE"], rows), ""]
+    lines += _describe_tags(metrics.get("methods", {}).get("query_tags", {}))
     return lines or ["Nothing could be held out to measure it."]
+
+
+def _describe_tags(tags: Mapping[str, Any]) -> list[str]:
+    """Say how much of what captions tell is the tag that their posts were found by."""
+    if not tags:
+        return []
+    rows = [
+        [name, _percent(right), _percent(tags["as_written"][name])]
+        for name, right in tags["stripped"].items()
+    ]
+    title = f"By {tags['samples']} captions alone, without the tags their posts were found by:"
+    headers = ["classifier", "top class right", "with those tags"]
+    return [title, "", *_table(headers, rows), ""]
 
 
 def _percent(value: float | None) -> str:
