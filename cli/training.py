@@ -1,5 +1,6 @@
 """afin train: from what was imported and crawled to a bundle."""
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
@@ -28,6 +29,13 @@ class Weights(StrEnum):
 
     PRETRAINED = "pretrained"
     RANDOM = "random"
+
+
+class Calibration(StrEnum):
+    """How probabilities are made to mean what they say."""
+
+    TEMPERATURE = "temperature"
+    ISOTONIC = "isotonic"
 
 
 class TextKind(StrEnum):
@@ -68,12 +76,23 @@ def train(
         str | None,
         typer.Option(help="Learn nothing from this source, and score every method on it."),
     ] = None,
+    holdout_after: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d"],
+            help="Learn nothing from tagged posts of this day or later, and score on them.",
+        ),
+    ] = None,
     text: Annotated[
         TextKind, typer.Option(help="How fastText learns words without labels.")
     ] = TextKind.SKIPGRAM,
     search_svm: Annotated[
         bool, typer.Option(help="Search gamma and C on the thesis' grid first; takes minutes.")
     ] = False,
+    calibration: Annotated[
+        Calibration,
+        typer.Option(help="isotonic: bend what every method but nn says to what was so."),
+    ] = Calibration.TEMPERATURE,
     precision: Annotated[
         float,
         typer.Option(min=0.01, max=1.0, help="What each category of 'multi' has to reach."),
@@ -90,8 +109,10 @@ def train(
     options = TrainingOptions(
         methods=parse_methods(methods),
         holdout_source=holdout_source,
+        holdout_after=holdout_after.date() if holdout_after else None,
         text_kind=text.value,
         search_svm=search_svm,
+        calibration=calibration.value,
         target_precision=precision,
         preset=None if finetune == "none" else finetune,
         finetune=_read_finetuning(finetune, changes or []),

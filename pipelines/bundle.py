@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from pipelines.bundle_checks import SUPERVISED, TEXT, check_parts, check_recipes
+from pipelines.fusion.concepts import ConceptHead
 from pipelines.fusion.network import Network
 from pipelines.fusion.reduce import Reducer
 from pipelines.methods import Head, Opinion, ask_head, decide
@@ -98,6 +99,7 @@ class Bundle:
                 head,
                 inputs,
                 supervised=ref is not None and ref.supervised,
+                whole=ref is not None and ref.kind == "concepts",
                 columns=ref.columns if ref else None,
                 classes=self.network.classes,
             )
@@ -227,6 +229,8 @@ def _load_head(folder: Path, ref: HeadRef) -> Head:
     path = folder / ref.file
     if ref.kind == "network":
         return _load(path, Network.from_tensors)
+    if ref.kind == "concepts":
+        return _load(path, ConceptHead.from_tensors)
     # Brings torch along, through skops: only where a support vector machine judges.
     from pipelines.fusion.svm import Svm
 

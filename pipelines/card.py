@@ -81,7 +81,8 @@ def _list_parts(fields: Mapping[str, Any]) -> Rows:
 def _describe_split(split: Mapping[str, Any]) -> list[str]:
     if not split:
         return []
-    held = split.get("holdout_source")
+    source, day = split.get("holdout_source"), split.get("holdout_after")
+    held = " and of ".join(part for part in (source, day and f"{day} or later") if part)
     return [
         f"{split['fit']} samples were fitted on and {split['validation']} held back to choose and "
         f"calibrate; {split['groups']} groups of one author, one photo, or photos that look alike "
@@ -108,7 +109,21 @@ def _describe_scores(metrics: Mapping[str, Any]) -> list[str]:
         if rows:
             headers = ["method", "samples", "top class right", "macro-F1", "Hamming (of nothing)"]
             lines += [f"{title}:", "", *_table([*headers, "coverage", "ECE"], rows), ""]
+    lines += _describe_tags(metrics.get("methods", {}).get("query_tags", {}))
     return lines or ["Nothing could be held out to measure it."]
+
+
+def _describe_tags(tags: Mapping[str, Any]) -> list[str]:
+    """Say how much of what captions tell is the tag that their posts were found by."""
+    if not tags:
+        return []
+    rows = [
+        [name, _percent(right), _percent(tags["as_written"][name])]
+        for name, right in tags["stripped"].items()
+    ]
+    title = f"By {tags['samples']} captions alone, without the tags their posts were found by:"
+    headers = ["classifier", "top class right", "with those tags"]
+    return [title, "", *_table(headers, rows), ""]
 
 
 def _percent(value: float | None) -> str:

@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.fusion.calibrate import IsotonicMap
 from pipelines.fusion.network import Floats, InputScale
 from pipelines.fusion.weighted import fuse
 from schemas.bundles import Half, MethodRecipe
@@ -43,12 +44,14 @@ class PostInputs:
     """What classifiers read of posts: reduced image vectors and those of both text models.
 
     A row of zeros is a missing half. ``image`` and ``supervised`` may be None: nobody has it.
+    ``whole`` are the image vectors before they were reduced, where a classifier reads those.
     """
 
     post_ids: Sequence[int]
     image: Floats | None
     text: Floats
     supervised: Floats | None = None
+    whole: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ def ask_head(
     inputs: PostInputs,
     *,
     supervised: bool = False,
+    whole: bool = False,
     columns: Sequence[int] | None = None,
     classes: int | None = None,
 ) -> Opinion:
@@ -76,7 +80,8 @@ def ask_head(
     One that tells only some of the ``classes`` apart names their places in ``columns``.
     """
     count = len(inputs.post_ids)
-    image = _take("image", head, inputs.image, head.image.width, count)
+    pictures = inputs.whole if whole else inputs.image
+    image = _take("image", head, pictures, head.image.width, count)
     words = inputs.supervised if supervised else inputs.text
     text = _take("text", head, words, head.text.width, count)
     has_image, has_text = np.any(image != 0, axis=1), np.any(text != 0, axis=1)
@@ -102,6 +107,8 @@ def combine(recipe: MethodRecipe, opinions: Mapping[str, Opinion]) -> Opinion:
         judging = np.stack([part.probabilities.any(axis=1) for part in parts])
         total = np.sum([part.probabilities for part in parts], axis=0)
         said = total / np.maximum(judging.sum(axis=0), 1)[:, None]
+    if recipe.isotonic:
+        said = _read_lines(recipe).apply(said, together=not recipe.several)
     has_image, has_text = parts[0].has_image, parts[0].has_text
     for part in parts[1:]:
         has_image, has_text = has_image | part.has_image, has_text | part.has_text
@@ -150,6 +157,12 @@ def name_halves(pictured: bool, worded: bool) -> Halves:
     if pictured:
         return "image"
     return "text" if worded else "none"
+
+
+def _read_lines(recipe: MethodRecipe) -> IsotonicMap:
+    return IsotonicMap(
+        tuple((np.array(x, np.float32), np.array(y, np.float32)) for x, y in recipe.isotonic)
+    )
 
 
 def _take(half: Half, head: Head, vectors: Floats | None, width: int, count: int) -> Floats:

@@ -63,12 +63,15 @@ def prepare_inputs(
     posts: PostVectors, manifest: BundleManifest, reducer: Reducer | None
 ) -> PostInputs:
     """Bring posts' vectors into what classifiers read, once for all methods of a bundle."""
-    image = None
+    image = whole = None
+    posts_count = len(posts.post_ids)
+    if any(ref.kind == "concepts" for ref in manifest.heads.values()):
+        whole = _mean_photos(posts.photos, posts.owners, posts_count, None)
     if reducer is not None and "image" in manifest.halves:
-        image = _mean_photos(posts.photos, posts.owners, len(posts.post_ids), reducer)
+        image = _mean_photos(posts.photos, posts.owners, posts_count, reducer)
     read = posts.has_text & ("text" in manifest.halves)
     text = np.where(read[:, None], posts.text, np.float32(0))
-    return PostInputs(posts.post_ids, image, text, posts.supervised)
+    return PostInputs(posts.post_ids, image, text, posts.supervised, whole)
 
 
 def conclude_account(
@@ -103,15 +106,17 @@ def conclude_account(
 
 
 def _mean_photos(
-    photos: Floats, owners: NDArray[np.integer], posts: int, reducer: Reducer
+    photos: Floats, owners: NDArray[np.integer], posts: int, reducer: Reducer | None
 ) -> Floats:
     # A vector that is not finite would make its whole post meaningless.
     usable = np.isfinite(photos).all(axis=1)
     counts = np.bincount(owners[usable], minlength=posts)
-    sums = np.zeros((posts, reducer.width), np.float64)
+    width = photos.shape[1] if reducer is None else reducer.width
+    sums = np.zeros((posts, width), np.float64)
     if usable.any():
         # Reduction is affine: reducing before the mean gives the same and takes less memory.
-        np.add.at(sums, owners[usable], reducer.transform(photos[usable]))
+        own = photos[usable] if reducer is None else reducer.transform(photos[usable])
+        np.add.at(sums, owners[usable], own)
     return (sums / np.maximum(counts, 1)[:, None]).astype(np.float32)
 
 

@@ -53,7 +53,7 @@ class HeadRef(Frozen):
     not all of them: the others are never its word.
     """
 
-    kind: Literal["network", "svm"]
+    kind: Literal["network", "svm", "concepts"]
     file: str
     halves: tuple[Half, ...] = Field(min_length=1)
     supervised: bool = False
@@ -67,7 +67,8 @@ class MethodRecipe(Frozen):
     ``image_weight``, the second's the rest. ``agree``: only what all heads say. ``several`` methods
     give a post every category that reaches its own threshold in ``post_thresholds``; the others
     give the likeliest class, from ``post_threshold`` on. ``abstains`` names categories that the
-    method says nothing of, and why.
+    method says nothing of, and why. ``isotonic`` are rising lines a class, ``x`` and ``y`` of their
+    corners, from what the method would say to how often that was so.
     """
 
     kind: Literal["head", "weighted", "agree"]
@@ -78,6 +79,7 @@ class MethodRecipe(Frozen):
     post_thresholds: dict[str, float] = Field(default_factory=dict)
     share_thresholds: dict[str, float]
     abstains: dict[str, str] = Field(default_factory=dict)
+    isotonic: tuple[tuple[tuple[float, ...], tuple[float, ...]], ...] = ()
 
 
 class BundleState(StrEnum):

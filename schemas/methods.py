@@ -10,7 +10,7 @@ from schemas.errors import UsageError
 class HeadPlan(Frozen):
     """A classifier to train: of which kind, on which halves, and on which text model's vectors."""
 
-    kind: Literal["network", "multilabel", "svm"]
+    kind: Literal["network", "multilabel", "svm", "concepts"]
     halves: tuple[Half, ...]
     supervised: bool = False
 
@@ -32,6 +32,7 @@ HEADS: dict[str, HeadPlan] = {
     "network-image": HeadPlan(kind="network", halves=("image",)),
     "network-text": HeadPlan(kind="network", halves=("text",)),
     "multilabel": HeadPlan(kind="multilabel", halves=BOTH),
+    "concepts": HeadPlan(kind="concepts", halves=BOTH),
     "svm": HeadPlan(kind="svm", halves=BOTH),
     "svm-image": HeadPlan(kind="svm", halves=("image",)),
     "svm-text": HeadPlan(kind="svm", halves=("text",)),
@@ -52,6 +53,11 @@ METHODS: dict[str, MethodPlan] = {
         heads=("multilabel",),
         meaning="a yes or no for each category, over image and text",
         several=True,
+    ),
+    "concepts": MethodPlan(
+        kind="head",
+        heads=("concepts",),
+        meaning="the backbone's own classifier of ImageNet, corrected by image and text",
     ),
     "nn-sup": MethodPlan(
         kind="head",

@@ -94,6 +94,7 @@ class TaggedPost(Frozen):
     category: str
     caption: str
     username: str | None
+    posted_at: datetime | None
     photos: tuple[str, ...]
 
 
@@ -117,6 +118,7 @@ def read_tagged(
             category=row.category,
             caption=row.caption,
             username=row.username,
+            posted_at=row.posted_at,
             photos=tuple(photos.get(row.id, ())),
         )
         for row in rows

@@ -25,7 +25,8 @@ class Arrays:
     ``image (n, w)`` is reduced; ``text (n, d)`` holds captions without query tags, ``as_written``
     the same with them, ``supervised (n, s)`` those of the supervised model. ``parts (n,)`` are
     places in fit, validation, holdout; ``things (n,)`` number what samples with several labels
-    have in common.
+    have in common. ``whole (n, d)`` are the image vectors before they were reduced; they are read
+    again where they are wanted, and not kept here.
     """
 
     image: Floats
@@ -35,6 +36,7 @@ class Arrays:
     labels: NDArray[np.int64]
     parts: NDArray[np.int64]
     things: NDArray[np.int64]
+    whole: Floats | None = None
 
     @classmethod
     def gather(cls, training: TrainingSet, image: Floats, texts: Mapping[str, Floats]) -> "Arrays":
@@ -51,7 +53,8 @@ class Arrays:
 
     def take(self, rows: NDArray[np.integer] | NDArray[np.bool_]) -> "Arrays":
         """Return only some rows."""
-        return Arrays(**{name: array[rows] for name, array in vars(self).items()})
+        own = {name: array[rows] for name, array in vars(self).items() if array is not None}
+        return Arrays(**own)
 
     def of(self, part: Part) -> NDArray[np.bool_]:
         """Return which rows belong to a part."""
@@ -63,7 +66,8 @@ def save_arrays(resources: Context, mark: str, arrays: Arrays) -> None:
     """Keep the arrays under the mark of the stage that made them."""
     from safetensors.numpy import save
 
-    tensors = {name: np.ascontiguousarray(array) for name, array in vars(arrays).items()}
+    kept = {name: array for name, array in vars(arrays).items() if array is not None}
+    tensors = {name: np.ascontiguousarray(array) for name, array in kept.items()}
     resources.blobs.write(stage_key("reduce", mark, _FILE), save(tensors))
 
 

@@ -19,6 +19,7 @@ from schemas.runs import Run
 from storage.accounts import all_captions
 from storage.training import training_captions
 from tasks.arrays import Arrays, read_arrays, save_arrays
+from tasks.concepts import fit_concepts
 from tasks.context import Context
 from tasks.heads import LearntHead, fit_multilabel, fit_network, fit_svm, list_heads
 from tasks.labelling import read_believed
@@ -31,6 +32,9 @@ REDUCED_WIDTH = 128
 
 MAX_CAPTIONS = 200_000
 """Newest captions a text model learns from; more change its words little and its time a lot."""
+
+NETWORKS = {"network", "multilabel", "concepts"}
+"""Classifiers that are arrays alone; support vector machines are fitted in a stage of their own."""
 
 MIN_LABELLED = 5
 """A class with fewer captions is nothing a supervised text model could learn."""
@@ -136,7 +140,7 @@ def fit_reduction(
 
 def mark_network(_resources: Context, run: Run, outputs: Outputs) -> str:
     """Hash what the networks depend on: the arrays, which ones are wanted, and the seed."""
-    names = list_heads(run.params, {"network", "multilabel"})
+    names = list_heads(run.params, NETWORKS)
     plans = {name: plan.model_dump() for name, plan in names.items()}
     return make_mark("network", outputs["reduce"]["mark"], plans, run.params["seed"])
 
@@ -148,7 +152,7 @@ def fit_networks(
     arrays = read_arrays(resources, outputs)
     folder = resources.settings.data_dir.absolute() / "training" / mark[:20]
     folder.mkdir(parents=True, exist_ok=True)
-    names = list_heads(run.params, {"network", "multilabel"})
+    names = list_heads(run.params, NETWORKS)
     learnt: dict[str, LearntHead | str] = {}
     for number, (name, plan) in enumerate(names.items()):
 
@@ -159,6 +163,8 @@ def fit_networks(
             learnt[name] = fit_network(
                 arrays, plan, run.params["seed"], folder / f"{name}.checkpoint", step
             )
+        elif plan.kind == "concepts":
+            learnt[name] = fit_concepts(resources, run, outputs, arrays, plan)
         else:
             learnt[name] = fit_multilabel(arrays, plan, reject=run.params["reject"], step=step)
     main = learnt[NETWORK_HEAD]

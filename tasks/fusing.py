@@ -8,7 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.evaluation.metrics import score_sets, wilson_interval
-from pipelines.fusion.calibrate import expected_calibration_error
+from pipelines.fusion.calibrate import (
+    expected_calibration_error,
+    fit_isotonic,
+    several_calibration_error,
+)
+from pipelines.fusion.concepts import ConceptHead
 from pipelines.fusion.network import Network
 from pipelines.fusion.weighted import sweep_weight
 from pipelines.methods import Head, Opinion, PostInputs, ask_head, combine, decide
@@ -19,9 +24,13 @@ from schemas.bundles import NETWORK_HEAD, HeadRef, MethodRecipe
 from schemas.methods import METHODS, MethodPlan
 from schemas.runs import Run
 from tasks.arrays import Arrays, read_arrays
+from tasks.concepts import add_whole
 from tasks.context import Context
 from tasks.marks import make_mark, stage_key
 from tasks.stages import Outputs, Report
+
+MAIN_METHOD = "nn"
+"""The method without a recipe in a bundle: its temperature is in its network already."""
 
 TARGET_PRECISION = 0.9
 """What a category's own threshold has to reach: a false positive is worse than a false negative."""
@@ -31,6 +40,8 @@ def mark_fusion(_resources: Context, run: Run, outputs: Outputs) -> str:
     """Hash what the methods depend on: the classifiers, and what is asked of them."""
     upstream = [outputs[name]["mark"] for name in ("network", "svm")]
     settings = [run.params.get("methods"), run.params.get("target_precision", TARGET_PRECISION)]
+    if run.params.get("calibration") == "isotonic":
+        settings.append("isotonic")
     return make_mark("fuse", upstream, settings)
 
 
@@ -42,8 +53,10 @@ def fuse_methods(
     A method whose classifiers could not be trained is left out, with the reason; a held-out source
     is scored apart, and nothing is fitted on it.
     """
-    arrays = read_arrays(resources, outputs)
     refs, heads, missing = load_heads(resources, outputs)
+    arrays = read_arrays(resources, outputs)
+    if any(ref.kind == "concepts" for ref in refs.values()):
+        arrays = add_whole(resources, run, outputs, arrays)
     classes: list[str] = run.params["classes"]
     categories = classes[: -1 if run.params["reject"] else None]
     wanted: list[str] = run.params.get("methods", ["nn"])
@@ -64,7 +77,10 @@ def fuse_methods(
             weight, sweeps[method] = _fit_weight(plan, opinions, validation.labels)
         else:
             weight = None
-        recipes[method] = _make_recipe(plan, weight, opinions, validation, categories, target)
+        isotonic = run.params.get("calibration") == "isotonic" and method != MAIN_METHOD
+        recipes[method] = _make_recipe(
+            plan, weight, opinions, validation, categories, target, isotonic=isotonic
+        )
     scored = {
         part: _score_part(arrays.take(arrays.of(part)), recipes, heads, refs, classes, categories)
         for part in (VALIDATION, HOLDOUT)
@@ -103,6 +119,10 @@ def _parse_head(ref: HeadRef, content: bytes) -> Head:
         from safetensors.numpy import load
 
         return Network.from_tensors(load(content))
+    if ref.kind == "concepts":
+        from safetensors.numpy import load
+
+        return ConceptHead.from_tensors(load(content))
     from pipelines.fusion.svm import Svm
 
     return Svm.from_bytes(content)
@@ -114,12 +134,15 @@ def _ask_all(
     arrays: Arrays,
     classes: int,
 ) -> dict[str, Opinion]:
-    inputs = PostInputs(range(len(arrays.labels)), arrays.image, arrays.text, arrays.supervised)
+    inputs = PostInputs(
+        range(len(arrays.labels)), arrays.image, arrays.text, arrays.supervised, arrays.whole
+    )
     return {
         name: ask_head(
             head,
             inputs,
             supervised=refs[name].supervised,
+            whole=refs[name].kind == "concepts",
             columns=refs[name].columns,
             classes=classes,
         )
@@ -146,6 +169,8 @@ def _make_recipe(
     validation: Arrays,
     categories: list[str],
     target: float,
+    *,
+    isotonic: bool,
 ) -> MethodRecipe:
     recipe = MethodRecipe(
         kind=plan.kind,
@@ -156,6 +181,8 @@ def _make_recipe(
         post_threshold=0.0 if plan.kind == "agree" else POST_THRESHOLD,
         share_thresholds=dict.fromkeys(categories, SHARE_THRESHOLD),
     )
+    if isotonic:
+        recipe = recipe.model_copy(update={"isotonic": _fit_lines(recipe, opinions, validation)})
     if not plan.several:
         return recipe
     said = combine(recipe, opinions).probabilities
@@ -167,6 +194,18 @@ def _make_recipe(
             "abstains": {f.category: f.reason for f in found if f.reason is not None},
         }
     )
+
+
+def _fit_lines(
+    recipe: MethodRecipe, opinions: Mapping[str, Opinion], validation: Arrays
+) -> tuple[tuple[tuple[float, ...], tuple[float, ...]], ...]:
+    """Fit rising lines a class to what a method says of validation samples; none without any."""
+    said = combine(recipe, opinions).probabilities
+    judged = said.any(axis=1)
+    if not judged.any():
+        return ()
+    lines = fit_isotonic(said[judged], validation.labels[judged]).points
+    return tuple((tuple(x.tolist()), tuple(y.tolist())) for x, y in lines)
 
 
 def _score_part(
@@ -202,11 +241,20 @@ def _score_part(
             "hamming": found.hamming,
             "hamming_of_nothing": found.hamming_of_nothing,
             "coverage": found.coverage,
-            "calibration_error": None
-            if recipe.several or not count
-            else expected_calibration_error(said[judged], part.labels[judged]),
+            "calibration_error": _measure_calibration(recipe, said[judged], part.labels[judged]),
         }
     return scores
+
+
+def _measure_calibration(
+    recipe: MethodRecipe, said: NDArray[np.floating], labels: NDArray[np.int64]
+) -> float | None:
+    if not len(labels):
+        return None
+    if recipe.several:
+        places = np.arange(len(recipe.share_thresholds))
+        return several_calibration_error(said[:, places], labels[:, None] == places)
+    return expected_calibration_error(said, labels)
 
 
 def _compare_tags(
@@ -234,7 +282,11 @@ def _compare_tags(
             name: float(
                 (
                     ask_head(
-                        head, inputs, columns=refs[name].columns, classes=len(classes)
+                        head,
+                        inputs,
+                        whole=refs[name].kind == "concepts",
+                        columns=refs[name].columns,
+                        classes=len(classes),
                     ).probabilities.argmax(axis=1)
                     == own.labels
                 ).mean()

@@ -31,9 +31,10 @@ class LearntHead:
 
 
 @dataclass(frozen=True)
-class _Input:
+class HeadSamples:
     """What one classifier learns from: chosen rows, and labels among its own classes."""
 
+    rows: NDArray[np.int64]
     image: NDArray[np.float32]
     text: NDArray[np.float32]
     has_image: NDArray[np.bool_]
@@ -59,7 +60,7 @@ def fit_network(
 
     from pipelines.fusion.train import NetworkHyper, train_network
 
-    chosen = _choose(arrays, plan)
+    chosen = choose_samples(arrays, plan)
     if isinstance(chosen, str):
         return chosen
     trained = train_network(
@@ -76,7 +77,7 @@ def fit_network(
         checkpoint=checkpoint,
     )
     network = trained.network
-    ref = _refer(plan, "safetensors", network.halves, chosen.columns, arrays)
+    ref = refer_head(plan, "safetensors", network.halves, chosen.columns, arrays)
     return LearntHead(ref, save(network.to_tensors()), trained.metrics)
 
 
@@ -86,7 +87,7 @@ def fit_multilabel(
     """Train the head that says yes or no to each category; otra is no to all of them."""
     from safetensors.numpy import save
 
-    chosen = _choose(arrays, plan)
+    chosen = choose_samples(arrays, plan)
     if isinstance(chosen, str):
         return chosen
     categories = len(chosen.columns) - reject
@@ -105,7 +106,7 @@ def fit_multilabel(
         )
     except TrainingError as error:
         return str(error)
-    ref = _refer(plan, "safetensors", network.halves, tuple(range(categories)), arrays)
+    ref = refer_head(plan, "safetensors", network.halves, tuple(range(categories)), arrays)
     several = int((targets[:, :categories].sum(axis=1) > 1).sum())
     metrics = {"fitted": len(rows), "several_labels": several}
     return LearntHead(ref, save(network.to_tensors()), metrics)
@@ -115,7 +116,7 @@ def fit_svm(arrays: Arrays, plan: HeadPlan, seed: int, *, search: bool) -> "Lear
     """Fit a support vector machine, or say why there is nothing to fit it on."""
     from pipelines.fusion.svm import SvmHyper, search_hyper, train_svm
 
-    chosen = _choose(arrays, plan)
+    chosen = choose_samples(arrays, plan)
     if isinstance(chosen, str):
         return chosen
     rows = np.flatnonzero(~chosen.held)
@@ -125,12 +126,12 @@ def fit_svm(arrays: Arrays, plan: HeadPlan, seed: int, *, search: bool) -> "Lear
     if search:
         hyper, table = search_hyper(*own, labels, chosen.things[rows], seed=seed)
     machine = train_svm(*own, labels, classes=len(chosen.columns), hyper=hyper, seed=seed)
-    ref = _refer(plan, "skops", machine.halves, chosen.columns, arrays)
+    ref = refer_head(plan, "skops", machine.halves, chosen.columns, arrays)
     metrics = {"fitted": len(rows), "hyper": hyper.model_dump(), "search": table}
     return LearntHead(ref, machine.to_bytes(), metrics)
 
 
-def _choose(arrays: Arrays, plan: HeadPlan) -> _Input | str:
+def choose_samples(arrays: Arrays, plan: HeadPlan) -> "HeadSamples | str":
     """Return the samples that have a half of those planned, of classes with enough of them."""
     text = arrays.supervised if plan.supervised else arrays.text
     has_image = np.any(arrays.image != 0, axis=1) & ("image" in plan.halves)
@@ -147,7 +148,8 @@ def _choose(arrays: Arrays, plan: HeadPlan) -> _Input | str:
     if len(columns) < 2:  # noqa: PLR2004 - a choice needs two
         return f"fewer than two classes have {least} samples for it"
     rows = np.flatnonzero(usable & np.isin(arrays.labels, columns))
-    return _Input(
+    return HeadSamples(
+        rows=rows,
         image=arrays.image[rows],
         text=text[rows],
         has_image=has_image[rows],
@@ -159,17 +161,18 @@ def _choose(arrays: Arrays, plan: HeadPlan) -> _Input | str:
     )
 
 
-def _refer(
+def refer_head(
     plan: HeadPlan,
     ending: str,
     halves: Any,
     columns: tuple[int, ...],
     arrays: Arrays,
 ) -> HeadRef:
+    """Describe a trained classifier for a bundle's manifest."""
     name = next(name for name, known in HEADS.items() if known is plan)
     everything = tuple(range(int(arrays.labels.max()) + 1))
     return HeadRef(
-        kind="svm" if plan.kind == "svm" else "network",
+        kind="network" if plan.kind == "multilabel" else plan.kind,
         file=f"{name}.{ending}",
         halves=halves,
         supervised=plan.supervised,

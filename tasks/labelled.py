@@ -22,7 +22,7 @@ from storage.labels import count_labels, read_truth
 from storage.runs import read_run
 from tasks.context import Context
 from tasks.ingest import hash_caption
-from tasks.samples import read_candidates
+from tasks.samples import is_held_out, read_candidates
 
 EVERYBODY = "all"
 """A set's name for what all labellers agree on."""
@@ -93,8 +93,8 @@ def read_trained(connection: Connection, manifest: BundleManifest) -> Trained:
     run = find_training(connection, manifest)
     if run is None:
         return Trained(frozenset(), frozenset(), known=False)
-    held_out = run.params.get("holdout_source")
-    samples = [s for s in read_candidates(connection, run.params) if s.source != held_out]
+    candidates = read_candidates(connection, run.params)
+    samples = [s for s in candidates if not is_held_out(s, run.params)]
     captions = {hash_caption(sample.caption) for sample in samples if sample.caption}
     return Trained(
         photos=frozenset(sha256 for sample in samples for sha256 in sample.photos),

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,7 @@ _VALIDATION_SHARE = 0.15
 class Sample:
     """One thing to learn from; ``name`` is a photo's hash or a tagged post's name.
 
-    ``tagged`` is the id of a tagged post, None for a labelled photo.
+    ``tagged`` is the id of a tagged post, None for a labelled photo; only a post has a time.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Sample:
     source: str
     author: str | None
     tagged: int | None
+    posted_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,17 @@ def read_own_tagged(connection: Connection, params: Mapping[str, Any]) -> list[T
     return read_tagged(connection, categories, until=params.get("tagged_until", 0))
 
 
+def is_held_out(sample: Sample, params: Mapping[str, Any]) -> bool:
+    """Say whether a run learns nothing from a sample: its source or its time is set apart."""
+    source, day = params.get("holdout_source"), params.get("holdout_after")
+    late = (
+        day is not None
+        and sample.posted_at is not None
+        and sample.posted_at.astimezone(UTC).date() >= date.fromisoformat(day)
+    )
+    return late or (source is not None and sample.source == source)
+
+
 def mark_split(resources: Context, run: Run, _outputs: Outputs) -> str:
     """Hash all that the split depends on: every sample, who made it, and what it looks like."""
     with resources.database.read() as connection:
@@ -96,18 +109,20 @@ def mark_split(resources: Context, run: Run, _outputs: Outputs) -> str:
         hashes = read_hashes(connection, _all_photos(samples))
     rows = [[s.name, s.photos, s.caption, s.category, s.source, s.author] for s in samples]
     settings = [run.params[name] for name in ("classes", "seed")]
-    return make_mark("split", rows, hashes, settings, run.params.get("holdout_source"))
+    source, day = run.params.get("holdout_source"), run.params.get("holdout_after")
+    late = [] if day is None else [day, [is_held_out(s, {"holdout_after": day}) for s in samples]]
+    return make_mark("split", rows, hashes, settings, source, *late)
 
 
 def divide_samples(
     resources: Context, run: Run, _outputs: Outputs, _report: Report, mark: str
 ) -> dict[str, Any]:
-    """Divide all samples into fit, validation and held-out source, whole groups at a time.
+    """Divide all samples into fit, validation and held-out source or time, by whole groups.
 
     A group is everything by one author, of one photo, or of photos that look the same.
 
     Raises:
-        TrainingError: the source to hold out is unknown, or leaves nothing of a class.
+        TrainingError: what to hold out is unknown, or leaves nothing of a class.
     """
     with resources.database.read() as connection:
         samples = read_candidates(connection, run.params)
@@ -115,11 +130,8 @@ def divide_samples(
     classes: list[str] = run.params["classes"]
     labels = np.array([classes.index(sample.category) for sample in samples], np.int64)
     groups = join_keys(_group_keys(samples, hashes))
-    held_source = run.params.get("holdout_source")
-    held = np.array([sample.source == held_source for sample in samples], np.bool_)
-    if held_source is not None and not held.any():
-        known = ", ".join(sorted({sample.source for sample in samples}))
-        raise TrainingError(f"No photo is from {held_source!r}: hold out one of {known}.")
+    _require_held(samples, run.params)
+    held = np.array([is_held_out(sample, run.params) for sample in samples], np.bool_)
     parts = split_groups(
         groups, labels, share=_VALIDATION_SHARE, seed=run.params["seed"], held_out=held
     )
@@ -127,8 +139,8 @@ def divide_samples(
     for name in classes:
         if name not in fitted:
             raise TrainingError(
-                f"Without the photos of {held_source} nothing is left to learn {name} from: hold "
-                "out another source, or train without that category."
+                f"Without the photos of {_describe_held(run.params)} nothing is left to learn "
+                f"{name} from: hold out less, or train without that category."
             )
     document = {s.name: part for s, part in zip(samples, parts, strict=True)}
     resources.blobs.write(stage_key("split", mark, "split.json"), json.dumps(document).encode())
@@ -140,7 +152,8 @@ def divide_samples(
             **counts,
             "groups": len(set(groups.tolist())),
             "hashed_photos": len(hashes),
-            "holdout_source": held_source,
+            "holdout_source": run.params.get("holdout_source"),
+            "holdout_after": run.params.get("holdout_after"),
         },
     }
 
@@ -205,6 +218,23 @@ def make_stripper(connection: Connection, params: Mapping[str, Any]) -> TagStrip
     return TagStripper([*terms, *tags])
 
 
+def _describe_held(params: Mapping[str, Any]) -> str:
+    source, day = params.get("holdout_source"), params.get("holdout_after")
+    return " and of ".join(part for part in (source, day and f"{day} or later") if part)
+
+
+def _require_held(samples: Sequence[Sample], params: Mapping[str, Any]) -> None:
+    source, day = params.get("holdout_source"), params.get("holdout_after")
+    if source is not None and all(sample.source != source for sample in samples):
+        known = ", ".join(sorted({sample.source for sample in samples}))
+        raise TrainingError(f"No photo is from {source!r}: hold out one of {known}.")
+    if day is None or any(is_held_out(sample, {"holdout_after": day}) for sample in samples):
+        return
+    times = [sample.posted_at for sample in samples if sample.posted_at is not None]
+    newest = f"the newest is of {max(times):%Y-%m-%d}" if times else "none of them has a date"
+    raise TrainingError(f"No tagged post is of {day} or later: {newest}. Hold out from earlier on.")
+
+
 def _from_tagged(post: TaggedPost) -> Sample:
     return Sample(
         name=post.name,
@@ -214,6 +244,7 @@ def _from_tagged(post: TaggedPost) -> Sample:
         source=post.name.partition(":")[0],
         author=post.username,
         tagged=post.id,
+        posted_at=post.posted_at,
     )
 
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Collection, Sequence
+from datetime import date
 from typing import Any, Literal
 
 from kombu.exceptions import OperationalError
@@ -35,8 +36,10 @@ class TrainingOptions(Frozen):
 
     methods: tuple[str, ...] = DEFAULT_METHODS
     holdout_source: str | None = None
+    holdout_after: date | None = None
     text_kind: Literal["skipgram", "cbow"] = "skipgram"
     search_svm: bool = False
+    calibration: Literal["temperature", "isotonic"] = "temperature"
     target_precision: float = Field(TARGET_PRECISION, gt=0, le=1)
     preset: str | None = None
     finetune: FineTuning | None = None

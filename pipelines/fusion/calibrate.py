@@ -64,6 +64,17 @@ def expected_calibration_error(
     return float(np.abs(certain - correct).sum() / max(counts.sum(), 1))
 
 
+def several_calibration_error(
+    probabilities: NDArray[np.floating], truth: NDArray[np.bool_], bins: int = 15
+) -> float:
+    """Return the same where each of ``(n, k)`` stands by itself: the mean over the k yes or no."""
+    errors = [
+        expected_calibration_error(np.column_stack([1 - said, said]), own.astype(np.int64), bins)
+        for said, own in zip(probabilities.T, truth.T, strict=True)
+    ]
+    return float(np.mean(errors))
+
+
 @dataclass(frozen=True)
 class IsotonicMap:
     """A rising line a class from what a method says to how often it was so.
@@ -73,12 +84,19 @@ class IsotonicMap:
 
     points: tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]
 
-    def apply(self, probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Calibrate ``(n, k)`` and bring each row back to a sum of 1; rows of zeros stay so."""
+    def apply(
+        self, probabilities: NDArray[np.floating], *, together: bool = True
+    ) -> NDArray[np.float64]:
+        """Calibrate ``(n, k)``; rows of zeros stay so.
+
+        Classes that are judged ``together`` are brought back to a sum of 1 a row.
+        """
         mapped = np.stack(
             [np.interp(probabilities[:, c], x, y) for c, (x, y) in enumerate(self.points)], axis=1
         )
         present = probabilities.any(axis=1, keepdims=True)
+        if not together:
+            return np.where(present, mapped, 0.0)
         sums = mapped.sum(axis=1, keepdims=True)
         # Where every class maps to nothing there is no order left: keep what was said.
         usable = np.where(sums > 0, mapped / np.where(sums > 0, sums, 1), probabilities)

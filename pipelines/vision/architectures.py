@@ -6,6 +6,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pipelines.vision.decode import PhotoTransform
 from pipelines.vision.weights import BUILT_IN, PACKAGED, TORCHVISION_FILES
 from schemas.errors import UsageError, WeightsError
@@ -159,3 +162,18 @@ def _head_prefixes(model: "torch.nn.Module", name: str) -> tuple[str, ...]:
     names = (head,) if isinstance(head, str) else tuple(head)
     # Some networks keep a norm under their classifier's name.
     return tuple(f"{part}." for part in names if not any(key.startswith(f"{part}.") for key in own))
+
+
+def read_classifier(name: str, path: Path) -> "tuple[NDArray[np.float32], NDArray[np.float32]]":
+    """Return the classifier that a weight file holds: weights ``(classes, d)`` and ``(classes,)``.
+
+    Raises:
+        WeightsError: the file cannot be read, or holds no linear classifier.
+    """
+    state = _read_tensors(path)
+    prefixes = (*_head_prefixes(build_network(name, 0), name), "_fc.", "classifier.", "fc.")
+    for prefix in prefixes:
+        weights, bias = state.get(f"{prefix}weight"), state.get(f"{prefix}bias")
+        if weights is not None and bias is not None and weights.ndim == 2:  # noqa: PLR2004
+            return weights.float().numpy(), bias.float().numpy()
+    raise WeightsError(f"{path} holds no linear classifier of {name}.")

@@ -81,3 +81,4 @@ def test_eighty_real_accounts_get_verdicts_worth_having(shared_data: Path, run: 
     scores = run("evaluate")
     assert scores["items"] == 80
     assert scores["hamming"] <= scores["hamming_of_nothing"] / 2
+    assert scores["micro"]["precision"] >= scores["micro"]["recall"]

@@ -76,11 +76,13 @@ def test_tags_that_the_photos_belie_are_not_believed(trained: Trained) -> None:
 
 
 def test_query_tags_are_taken_out_of_captions_and_both_are_reported(trained: Trained) -> None:
-    _resources, outputs = trained
+    resources, outputs = trained
     assert outputs["reduce"]["stripped"] == outputs["labels"]["kept"]
     compared = outputs["fuse"]["metrics"]["query_tags"]
     assert compared["samples"] > 0
     assert set(compared["stripped"]) == set(compared["as_written"])
+    bundle = resources.bundle(outputs["bundle"]["bundle_id"])
+    assert "with those tags" in (bundle.path / "card.md").read_text("utf-8")
 
 
 def test_methods_are_scored_on_validation_and_on_the_source_held_out(trained: Trained) -> None:

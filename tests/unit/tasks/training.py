@@ -68,7 +68,13 @@ def add_photos_of(
 
 
 def add_tagged(
-    resources: Context, tag_says: str, truth: str, count: int, *, author: str = "ana"
+    resources: Context,
+    tag_says: str,
+    truth: str,
+    count: int,
+    *,
+    author: str = "ana",
+    posted_at: datetime | None = None,
 ) -> None:
     """Store tagged posts of one author whose photos show ``truth``, whatever their tag says."""
     now = datetime.now(UTC)
@@ -85,6 +91,7 @@ def add_tagged(
                 category=tag_says,
                 caption=f"{WORDS[tag_says]} {number % 5}",
                 username=author,
+                posted_at=posted_at,
                 created_at=now,
             )
             key = connection.execute(post).inserted_primary_key

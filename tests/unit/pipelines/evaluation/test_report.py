@@ -142,3 +142,17 @@ def test_histories_are_found_wherever_a_bundle_keeps_them() -> None:
 def test_accounts_say_what_a_threshold_chosen_on_one_half_gives_on_the_other() -> None:
     assert accounts_evaluation().thresholds is not None
     assert "chosen on one half of the accounts" in page()
+
+
+def test_captions_with_and_without_the_tags_that_found_them_stand_side_by_side() -> None:
+    plain = report()
+    tags = {"samples": 41, "stripped": {"svm-text": 0.31}, "as_written": {"svm-text": 0.87}}
+    manifest = plain.bundle.manifest.model_copy(
+        update={"metrics": {"methods": {"query_tags": tags}}}
+    )
+    info = plain.bundle.model_copy(update={"manifest": manifest})
+    text = render_html(plain.model_copy(update={"bundle": info}))
+    found = re.search(r"<td>svm-text</td><td>([^<]*)</td><td>([^<]*)</td>", text)
+    assert found is not None
+    assert (found[1].startswith("31"), found[2].startswith("87")) == (True, True)
+    assert 'id="query-tags"' not in render_html(plain)

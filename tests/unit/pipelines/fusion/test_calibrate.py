@@ -9,6 +9,7 @@ from pipelines.fusion.calibrate import (
     expected_calibration_error,
     fit_isotonic,
     fit_temperature,
+    several_calibration_error,
     split_validation,
 )
 from pipelines.fusion.network import softmax
@@ -80,3 +81,16 @@ def test_an_isotonic_map_is_read_back_as_it_was() -> None:
 def test_a_post_that_was_not_judged_stays_so() -> None:
     mapped = fit_isotonic(*overconfident(4)).apply(np.zeros((1, 3)))
     assert not mapped.any()
+
+
+def test_classes_that_stand_by_themselves_have_the_mean_of_their_errors() -> None:
+    said = np.array([[0.8, 0.1], [0.8, 0.1]])
+    truth = np.array([[True, False], [False, False]])
+    # The first is sure to 0.8 and right in half; the second says no with 0.9 and is right.
+    assert several_calibration_error(said, truth) == pytest.approx((0.3 + 0.1) / 2)
+
+
+def test_lines_of_classes_by_themselves_need_not_sum_to_one() -> None:
+    line = (np.array([0, 1], np.float32), np.array([0, 0.5], np.float32))
+    mapped = IsotonicMap((line, line)).apply(np.array([[1.0, 1.0], [0, 0]]), together=False)
+    np.testing.assert_allclose(mapped, [[0.5, 0.5], [0.0, 0.0]])
