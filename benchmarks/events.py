@@ -25,7 +25,8 @@ from schemas.posts import SourceAccount, SourcePhoto, SourcePost
 from schemas.runs import MemberState, RunState
 from storage.accounts import find_account
 from storage.event_tables import inbox
-from storage.runs import count_members, end_run, read_run
+from storage.members import count_members
+from storage.runs import end_run, read_run
 from storage.selection import every_account
 from storage.tables import image_vectors, post_photos, posts
 from tasks.context import Context

@@ -17,7 +17,8 @@ from schemas.errors import AfinError
 from schemas.posts import SourceAccount, SourcePhoto, SourcePost
 from schemas.runs import MemberState, RunState
 from schemas.settings import load_settings
-from storage.runs import count_members, read_run
+from storage.members import count_members
+from storage.runs import read_run
 from storage.tables import image_vectors, outcomes, text_vectors, verdicts
 from tasks.context import Context, adopt_settings, context
 from tasks.ingest import take_accounts

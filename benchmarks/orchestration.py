@@ -23,7 +23,8 @@ from benchmarks.report import compare, note, print_result
 from benchmarks.simulated_accounts import add_accounts
 from schemas.runs import MemberState, RunKind
 from schemas.settings import load_settings
-from storage.runs import add_every_account, create_run
+from storage.members import add_every_account
+from storage.runs import create_run
 from storage.tables import run_members
 from tasks.app import app
 from tasks.context import Context, adopt_settings, context

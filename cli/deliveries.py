@@ -9,8 +9,8 @@ from cli.output import JsonFlag, note, print_json, print_table
 from schemas.errors import UsageError
 from schemas.events import DeliveryState, EventState
 from storage.inbox import list_events, replay_events
+from storage.members import list_dead_members
 from storage.outbox import list_answers, retry_answers
-from storage.runs import list_dead_members
 from tasks.app import app as celery
 from tasks.app import broker_url
 from tasks.context import context

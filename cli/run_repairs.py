@@ -7,7 +7,8 @@ import typer
 from cli.output import JsonFlag, note, print_json, print_table
 from schemas.errors import UsageError
 from schemas.runs import MemberState, RunKind
-from storage.runs import count_members, read_run, reopen_run, revive_members
+from storage.members import count_members, revive_members
+from storage.runs import read_run, reopen_run
 from storage.verdicts import run_verdicts
 from tasks.app import app as celery
 from tasks.app import control_queue, require_broker

@@ -12,7 +12,8 @@ from schemas.errors import UsageError
 from schemas.runs import Progress, RunState
 from schemas.verdicts import StoredVerdict
 from storage.export import describe_verdicts, name_posts, to_csv, to_json, to_parquet
-from storage.runs import dead_members, read_progress
+from storage.members import dead_members
+from storage.runs import read_progress
 from storage.verdicts import newest_verdicts, run_verdicts
 from tasks.context import context
 from tasks.start import start_classification

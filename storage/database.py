@@ -58,7 +58,7 @@ class Database:
             raise DatabaseError(f"afin keeps its data in SQLite or PostgreSQL, not in {kind}.")
         self.kind = kind
         self._turn: AbstractContextManager[object] = (
-            threading.Lock() if kind == "sqlite" else nullcontext()
+            threading.RLock() if kind == "sqlite" else nullcontext()
         )
         self.location = parsed.render_as_string(hide_password=True)
 

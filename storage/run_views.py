@@ -9,7 +9,8 @@ from schemas.base import Frozen
 from schemas.errors import UsageError
 from schemas.runs import MemberState, Run, RunKind, RunState
 from storage.crawl_report import read_crawl_progress
-from storage.runs import count_members, list_runs, read_run
+from storage.members import count_members
+from storage.runs import list_runs, read_run
 from storage.stages import DONE, read_stages
 from storage.tables import influencers, run_members, runs
 

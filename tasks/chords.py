@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import ParamSpec
 
 from schemas.errors import AfinError, LostDatabaseError
-from storage.runs import note_problem
+from storage.members import note_problem
 from tasks.context import Context
 
 log = logging.getLogger(__name__)

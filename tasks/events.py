@@ -43,8 +43,9 @@ from storage.inbox import (
     read_event,
     stranded_events,
 )
+from storage.members import add_members
 from storage.outbox import add_answer, count_due_answers, prune_answers
-from storage.runs import add_members, create_run
+from storage.runs import create_run
 from tasks.app import app, task
 from tasks.context import Context, context
 from tasks.erasing import erase_doomed, erase_rows

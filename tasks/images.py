@@ -14,8 +14,9 @@ from schemas.base import Frozen
 from schemas.bundles import BackboneRef
 from schemas.errors import AfinError, LostBlobError, NotFoundError, PhotoError
 from storage.bundles import find_bundle
+from storage.members import touch_member
 from storage.photos import photos_of_posts
-from storage.runs import is_current, read_run, touch_member
+from storage.runs import is_current, read_run
 from storage.stages import keep_lease, read_stages
 from storage.tagged import photos_of_tagged
 from storage.training import example_photos

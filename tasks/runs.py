@@ -11,19 +11,16 @@ from schemas.errors import AfinError
 from schemas.runs import MemberState, Run, RunKind, RunState
 from schemas.settings import Settings
 from storage.accounts import PostRow, account_posts
-from storage.runs import (
+from storage.members import (
     claim_members,
     count_in_flight,
     count_members,
     dead_members,
-    end_run,
-    is_current,
-    list_runs,
     note_problem,
     read_member,
-    read_run,
     recall_overdue,
 )
+from storage.runs import end_run, is_current, list_runs, read_run
 from storage.sharing import members_elsewhere, runs_alike
 from storage.vectors import known_image_vectors
 from tasks.app import EVENT_SUFFIX, app, control_queue, task

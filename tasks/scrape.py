@@ -9,6 +9,7 @@ from pipelines.sources.http import Fetcher, redact
 from schemas.errors import FetchError, PhotoError
 from schemas.posts import Problem
 from storage.accounts import existing_posts
+from storage.members import touch_member
 from storage.photos import (
     PendingPhoto,
     PhotoRow,
@@ -18,7 +19,7 @@ from storage.photos import (
     settle_photo,
 )
 from storage.problems import add_problems
-from storage.runs import is_current, read_run, touch_member
+from storage.runs import is_current, read_run
 from tasks.app import task
 from tasks.chords import never_failing, noting_problems
 from tasks.context import Context, context

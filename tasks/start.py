@@ -16,7 +16,8 @@ from schemas.methods import DEFAULT_METHODS
 from schemas.runs import RunKind
 from storage.accounts import count_accounts, find_account
 from storage.bundles import find_bundle
-from storage.runs import add_every_account, add_members, create_run, read_run
+from storage.members import add_every_account, add_members
+from storage.runs import create_run, read_run
 from storage.sharing import adopt_verdicts, runs_alike
 from storage.stages import add_stages
 from storage.tagged import newest_tagged

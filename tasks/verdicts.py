@@ -15,15 +15,9 @@ from pipelines.verdict import PostVectors
 from schemas.runs import MemberState, Run
 from schemas.verdicts import PostOutcome, Verdict
 from storage.accounts import PostRow, account_posts, account_versions
+from storage.members import count_in_flight, finish_members, has_pending, members_in_flight
 from storage.outbox import answer_events
-from storage.runs import (
-    count_in_flight,
-    finish_members,
-    has_pending,
-    is_current,
-    members_in_flight,
-    read_run,
-)
+from storage.runs import is_current, read_run
 from storage.sharing import runs_alike, unfinished_members
 from storage.vectors import Unusable, read_image_vectors, read_text_vectors
 from storage.verdicts import save_outcomes, save_verdicts

@@ -18,7 +18,7 @@ from pipelines.sources.samples.writer import write_samples
 from schemas.runs import MemberState, Progress, RunState
 from schemas.settings import load_settings
 from schemas.verdicts import Verdict
-from storage.runs import count_members
+from storage.members import count_members
 from storage.tables import image_vectors, verdicts
 from storage.verdicts import run_verdicts
 from tasks.app import app

@@ -59,7 +59,7 @@ def test_a_run_is_paused_resumed_and_cancelled(
 def test_progress_moves_without_loading_the_page_again(
     page: "Page", resources: Context, world: World
 ) -> None:
-    from storage.runs import add_members, finish_members
+    from storage.members import add_members, finish_members
 
     with resources.database.write() as connection:
         run_id = create_run(connection, RunKind.CLASSIFY, params={}, bundle_id=world.bundle_id)

@@ -6,8 +6,9 @@ from schemas.verdicts import Verdict
 from storage.accounts import account_versions
 from storage.database import Database
 from storage.inbox import NewEvent, add_event, claim_events, list_events, mark_classifying
+from storage.members import add_members
 from storage.outbox import answer_events, claim_answers, list_answers
-from storage.runs import add_members, create_run, read_run
+from storage.runs import create_run, read_run
 from storage.sharing import adopt_verdicts, runs_alike
 from storage.verdicts import save_verdicts
 from tests.unit.storage.builders import add_account, add_some_bundle

@@ -8,22 +8,18 @@ from sqlalchemy import Connection, select, update
 from schemas.errors import NotFoundError
 from schemas.runs import MemberState, RunKind, RunState
 from storage.database import Database
-from storage.runs import (
+from storage.members import (
     PATIENCE,
     add_every_account,
     add_members,
     claim_members,
     count_members,
-    create_run,
     dead_members,
-    end_run,
     finish_members,
-    is_current,
     note_problem,
-    read_progress,
-    read_run,
     recall_overdue,
 )
+from storage.runs import create_run, end_run, is_current, read_progress, read_run
 from storage.tables import run_members
 from tests.unit.storage.builders import add_account, add_some_bundle
 

@@ -16,7 +16,8 @@ from schemas.bundles import BackboneRef, TextModelRef
 from schemas.runs import Run, RunKind
 from storage.accounts import NewPost, PhotoPlace
 from storage.bundles import add_bundle, bundle_key
-from storage.runs import add_members, claim_members, create_run, read_run
+from storage.members import add_members, claim_members
+from storage.runs import create_run, read_run
 from storage.vectors import save_image_vectors, save_text_vectors
 from tasks.context import Context
 from tests.unit.storage import builders as rows

@@ -12,9 +12,10 @@ from schemas.runs import MemberState, Run, RunState
 from storage.accounts import PhotoPlace, account_posts, find_account
 from storage.event_tables import inbox
 from storage.inbox import claim_events, mark_fetching, replay_events
+from storage.members import read_member
 from storage.outbox import claim_answers, settle_answer
 from storage.photos import doomed_photos
-from storage.runs import end_run, list_runs, read_member
+from storage.runs import end_run, list_runs
 from storage.tables import image_vectors, influencers, photos, run_members, text_vectors
 from tasks.context import Context, context
 from tasks.erasing import erase_doomed

@@ -8,7 +8,8 @@ from sqlalchemy import update
 
 from schemas.runs import MemberState, Run, RunState
 from storage.accounts import PhotoPlace
-from storage.runs import add_members, claim_members, count_members, end_run, note_problem, read_run
+from storage.members import add_members, claim_members, count_members, note_problem
+from storage.runs import end_run, read_run
 from storage.tables import run_members, runs
 from tasks.context import Context
 from tasks.runs import feed, resend, send_members, sweep

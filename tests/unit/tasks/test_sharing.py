@@ -6,7 +6,8 @@ import pytest
 
 from schemas.runs import MemberState, PostScope, RunKind
 from storage.accounts import PostRow, account_posts
-from storage.runs import add_members, count_members, create_run, read_run
+from storage.members import add_members, count_members
+from storage.runs import create_run, read_run
 from storage.sharing import adopt_verdicts, runs_alike
 from storage.verdicts import run_verdicts
 from tasks.context import Context

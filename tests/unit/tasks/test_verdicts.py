@@ -7,7 +7,8 @@ import pytest
 from schemas.runs import MemberState, RunState
 from schemas.verdicts import StoredVerdict
 from storage.accounts import PhotoPlace
-from storage.runs import count_members, end_run
+from storage.members import count_members
+from storage.runs import end_run
 from storage.vectors import Unusable, save_image_vectors
 from storage.verdicts import newest_verdicts, read_outcomes, run_verdicts
 from tasks.context import Context

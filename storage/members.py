@@ -1,0 +1,262 @@
+"""Members of runs: accounts that wait, fly, are done or dead, and what the sweeper puts back."""
+
+from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Connection, func, insert, literal, or_, select, update
+
+from schemas.runs import MemberState
+from storage.database import insert_or_update
+from storage.tables import influencers, run_members
+
+PATIENCE = 10
+"""How much longer a silent member is waited for while the rest of its run moves."""
+
+HASTE = 6
+"""How much sooner a member is tried again whose attempt is known to have failed."""
+
+CLOCK_SKEW = timedelta(seconds=60)
+"""How far the clocks of machines that share a database may differ."""
+
+
+def add_members(connection: Connection, run_id: int, influencer_ids: Collection[int]) -> None:
+    """Give a run its accounts; one that is a member already stays as it is."""
+    rows = [
+        {
+            "run_id": run_id,
+            "influencer_id": identifier,
+            "state": MemberState.PENDING,
+            "attempts": 0,
+            "touched_at": _now(),
+        }
+        for identifier in influencer_ids
+    ]
+    insert_or_update(connection, run_members, rows, key=["run_id", "influencer_id"])
+
+
+def add_every_account(connection: Connection, run_id: int) -> int:
+    """Make every account a member of a run and return how many there are."""
+    chosen = select(
+        literal(run_id),
+        influencers.c.id,
+        literal(MemberState.PENDING.value),
+        literal(0),
+        literal(_now(), type_=run_members.c.touched_at.type),
+    )
+    columns = ["run_id", "influencer_id", "state", "attempts", "touched_at"]
+    connection.execute(insert(run_members).from_select(columns, chosen))
+    return sum(count_members(connection, run_id).values())
+
+
+def count_members(connection: Connection, run_id: int) -> dict[MemberState, int]:
+    """Return how many members stand where."""
+    query = (
+        select(run_members.c.state, func.count())
+        .where(run_members.c.run_id == run_id)
+        .group_by(run_members.c.state)
+    )
+    found: dict[str, int] = dict(connection.execute(query).all())
+    return {state: found.get(state, 0) for state in MemberState}
+
+
+def count_in_flight(connection: Connection, run_id: int) -> int:
+    """Return how many members are in flight: never more than the window, however long the run."""
+    query = select(func.count()).where(
+        run_members.c.run_id == run_id, run_members.c.state == MemberState.IN_FLIGHT
+    )
+    return connection.scalars(query).one()
+
+
+def has_pending(connection: Connection, run_id: int) -> bool:
+    """Whether members still wait to be sent out."""
+    query = select(run_members.c.influencer_id).where(
+        run_members.c.run_id == run_id, run_members.c.state == MemberState.PENDING
+    )
+    return connection.execute(query.limit(1)).first() is not None
+
+
+def claim_members(connection: Connection, run_id: int, *, window: int) -> list[int]:
+    """Put as many members in flight as the window has room for; return their accounts."""
+    in_flight = count_in_flight(connection, run_id)
+    if in_flight >= window:
+        return []
+    query = (
+        select(run_members.c.influencer_id)
+        .where(run_members.c.run_id == run_id, run_members.c.state == MemberState.PENDING)
+        .order_by(run_members.c.influencer_id)
+        .limit(window - in_flight)
+        .with_for_update(skip_locked=True)
+    )
+    claimed = list(connection.scalars(query))
+    connection.execute(
+        update(run_members)
+        .where(run_members.c.run_id == run_id, run_members.c.influencer_id.in_(claimed))
+        .values(
+            state=MemberState.IN_FLIGHT,
+            attempts=run_members.c.attempts + 1,
+            touched_at=_now(),
+            problem=None,
+        )
+    )
+    return claimed
+
+
+def touch_member(connection: Connection, run_id: int, influencer_id: int) -> None:
+    """Note that work on a member goes on, so that the sweeper lets it be."""
+    connection.execute(
+        update(run_members)
+        .where(
+            run_members.c.run_id == run_id,
+            run_members.c.influencer_id == influencer_id,
+            run_members.c.state == MemberState.IN_FLIGHT,
+        )
+        .values(touched_at=_now())
+    )
+
+
+def finish_members(connection: Connection, run_id: int, influencer_ids: Collection[int]) -> None:
+    """Note that members have their verdict."""
+    connection.execute(
+        update(run_members)
+        .where(run_members.c.run_id == run_id, run_members.c.influencer_id.in_(influencer_ids))
+        .values(state=MemberState.DONE, problem=None, touched_at=_now())
+    )
+
+
+def note_problem(connection: Connection, run_id: int, influencer_id: int, problem: str) -> None:
+    """Keep beside a member why its last attempt did not end."""
+    connection.execute(
+        update(run_members)
+        .where(run_members.c.run_id == run_id, run_members.c.influencer_id == influencer_id)
+        .values(problem=problem[:1000])
+    )
+
+
+def recall_overdue(
+    connection: Connection, run_id: int, *, timeout_s: float, max_attempts: int
+) -> tuple[int, int]:
+    """Put members back in line that nothing was heard of; give up those tried too often.
+
+    While other members of the run move, a silent one is probably just waiting its turn and gets
+    ten times as long; once nothing in the run moves, ``timeout_s`` counts; an attempt that is known
+    to have failed is repeated after a sixth of it.
+
+    Returns how many were put back and how many were given up.
+    """
+    _mend_clock(connection, run_id)
+    oldest = connection.scalar(
+        select(func.min(run_members.c.touched_at)).where(
+            run_members.c.run_id == run_id, run_members.c.state == MemberState.IN_FLIGHT
+        )
+    )
+    # Most of the time: spares reading a whole run every few seconds.
+    if oldest is None or oldest > _now() - timedelta(seconds=timeout_s / HASTE):
+        return 0, 0
+    newest = connection.scalar(
+        select(func.max(run_members.c.touched_at)).where(
+            run_members.c.run_id == run_id, run_members.c.touched_at <= _now() + CLOCK_SKEW
+        )
+    )
+    if newest is None:
+        return 0, 0
+    stalled = newest < _now() - timedelta(seconds=timeout_s)
+    patience_s = timeout_s if stalled else timeout_s * PATIENCE
+    columns = run_members.c
+    overdue = (
+        columns.run_id == run_id,
+        columns.state == MemberState.IN_FLIGHT,
+        or_(
+            columns.touched_at < _now() - timedelta(seconds=patience_s),
+            columns.problem.is_not(None)
+            & (columns.touched_at < _now() - timedelta(seconds=timeout_s / HASTE)),
+        ),
+    )
+    lost = "No worker finished this account in time; see the workers' logs."
+    dead = connection.execute(
+        update(run_members)
+        .where(*overdue, run_members.c.attempts >= max_attempts)
+        .values(
+            state=MemberState.DEAD,
+            touched_at=_now(),
+            problem=func.coalesce(run_members.c.problem, lost),
+        )
+    ).rowcount
+    again = connection.execute(
+        update(run_members).where(*overdue).values(state=MemberState.PENDING, touched_at=_now())
+    ).rowcount
+    return again, dead
+
+
+def _mend_clock(connection: Connection, run_id: int) -> None:
+    """Bring members heard of in the future to this moment: the clock was moved back since.
+
+    Else they would be waited for until the clock is there again.
+    """
+    columns = run_members.c
+    connection.execute(
+        update(run_members)
+        .where(
+            columns.run_id == run_id,
+            columns.state == MemberState.IN_FLIGHT,
+            columns.touched_at > _now() + CLOCK_SKEW,
+        )
+        .values(touched_at=_now())
+    )
+
+
+def read_member(
+    connection: Connection, run_id: int, influencer_id: int
+) -> tuple[MemberState, str | None] | None:
+    """Return how a member stands and what its last attempt met; None where there is none."""
+    row = connection.execute(
+        select(run_members.c.state, run_members.c.problem).where(
+            run_members.c.run_id == run_id, run_members.c.influencer_id == influencer_id
+        )
+    ).one_or_none()
+    return None if row is None else (MemberState(row.state), row.problem)
+
+
+def members_in_flight(connection: Connection, run_id: int, *, first: int, last: int) -> list[int]:
+    """Return the accounts of a range of ids that are in flight in a run."""
+    query = select(run_members.c.influencer_id).where(
+        run_members.c.run_id == run_id,
+        run_members.c.state == MemberState.IN_FLIGHT,
+        run_members.c.influencer_id.between(first, last),
+    )
+    return list(connection.scalars(query))
+
+
+def dead_members(connection: Connection, run_id: int) -> list[tuple[str, str]]:
+    """Return the accounts that a run gave up, each with the reason."""
+    query = (
+        select(influencers.c.username, run_members.c.problem)
+        .join(influencers, influencers.c.id == run_members.c.influencer_id)
+        .where(run_members.c.run_id == run_id, run_members.c.state == MemberState.DEAD)
+        .order_by(influencers.c.username)
+    )
+    return [(username, problem or "") for username, problem in connection.execute(query)]
+
+
+def list_dead_members(connection: Connection, *, limit: int) -> list[tuple[int, str, str]]:
+    """Return accounts that any run gave up: run, name and reason, newest run first."""
+    query = (
+        select(run_members.c.run_id, influencers.c.username, run_members.c.problem)
+        .join(influencers, influencers.c.id == run_members.c.influencer_id)
+        .where(run_members.c.state == MemberState.DEAD)
+        .order_by(run_members.c.run_id.desc(), influencers.c.username)
+        .limit(limit)
+    )
+    return [(row.run_id, row.username, row.problem or "") for row in connection.execute(query)]
+
+
+def revive_members(connection: Connection, run_id: int) -> int:
+    """Put the accounts that a run gave up back in line, as if never tried; return how many."""
+    return connection.execute(
+        update(run_members)
+        .where(run_members.c.run_id == run_id, run_members.c.state == MemberState.DEAD)
+        .values(state=MemberState.PENDING, attempts=0, problem=None, touched_at=_now())
+    ).rowcount
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
