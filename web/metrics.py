@@ -17,6 +17,7 @@ from storage.web_tables import standing_shares, standings
 from tasks.app import QUEUES, broker_url
 from tasks.app import app as celery
 from tasks.context import Context
+from web.outcomes import crawl_figures, event_figures
 from web.site import site_of
 
 RATE_MINUTES = 5
@@ -58,6 +59,8 @@ class _Figures(Collector):
             yield _members(connection)
             yield _runs(connection)
             yield from _verdicts(connection)
+            yield from crawl_figures(connection)
+            yield from event_figures(connection)
         yield GaugeMetricFamily(
             "afin_window",
             "Accounts of one run in flight at once",
