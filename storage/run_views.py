@@ -3,16 +3,19 @@
 from collections.abc import Collection
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, func, select
 
 from schemas.base import Frozen
 from schemas.errors import UsageError
 from schemas.runs import MemberState, Run, RunKind, RunState
+from storage.crawl_parts import retry_parts
 from storage.crawl_report import read_crawl_progress
-from storage.members import count_members
-from storage.runs import list_runs, read_run
+from storage.crawl_tables import crawl_urls
+from storage.crawl_urls import retry_urls
+from storage.members import count_members, revive_members
+from storage.runs import clear_run_error, list_runs, lock_run, read_run, reopen_run
 from storage.stages import DONE, read_stages
-from storage.tables import influencers, run_members, runs
+from storage.tables import influencers, run_members
 
 REASONS = 20
 EXAMPLES = 5
@@ -60,7 +63,12 @@ def view_runs(connection: Connection, *, before: int | None, limit: int) -> list
 
 
 def group_problems(connection: Connection, run_id: int) -> list[ProblemGroup]:
-    """Return why accounts of a run failed, most frequent first; a long reason is cut."""
+    """Return why accounts of a run (or addresses of a crawl) failed, most frequent first.
+
+    A long reason is cut; that of addresses names some of their hosts.
+    """
+    if read_run(connection, run_id).kind is RunKind.CRAWL:
+        return _group_addresses(connection, run_id)
     columns = run_members.c
     reason = func.substr(func.coalesce(columns.problem, ""), 1, 200)
     dead = (columns.run_id == run_id, columns.state == MemberState.DEAD)
@@ -85,28 +93,51 @@ def group_problems(connection: Connection, run_id: int) -> list[ProblemGroup]:
     return groups
 
 
+def _group_addresses(connection: Connection, run_id: int) -> list[ProblemGroup]:
+    columns = crawl_urls.c
+    dead = (columns.run_id == run_id, columns.state == MemberState.DEAD)
+    query = (
+        select(columns.outcome, func.count().label("count"))
+        .where(*dead)
+        .group_by(columns.outcome)
+        .order_by(func.count().desc())
+        .limit(REASONS)
+    )
+    groups = []
+    for row in connection.execute(query).all():
+        busiest = (
+            select(columns.host)
+            .where(*dead, columns.outcome == row.outcome)
+            .group_by(columns.host)
+            .order_by(func.count().desc(), columns.host)
+            .limit(EXAMPLES)
+        )
+        hosts = ", ".join(connection.scalars(busiest))
+        reason = f"{row.outcome}: {hosts}"
+        groups.append(ProblemGroup(reason=reason, count=row.count, accounts=()))
+    return groups
+
+
 def retry_failed(connection: Connection, run_id: int) -> int:
-    """Put the members that a run gave up back in line and let it run; return how many.
+    """Put what a run or crawl gave up back in line and let it run; return how much that is.
 
     Raises:
         NotFoundError: there is no such run.
         UsageError: it was cancelled, or nothing of it failed.
     """
-    run = read_run(connection, run_id)
+    run = lock_run(connection, run_id)
     if run.state is RunState.CANCELLED:
         raise UsageError(f"Run {run_id} was cancelled: start another one.")
-    again = connection.execute(
-        update(run_members)
-        .where(run_members.c.run_id == run_id, run_members.c.state == MemberState.DEAD)
-        .values(state=MemberState.PENDING, attempts=0, problem=None, touched_at=datetime.now(UTC))
-    ).rowcount
+    if run.kind is RunKind.CRAWL:
+        again = retry_parts(connection, run_id) + retry_urls(connection, run_id)
+    else:
+        again = revive_members(connection, run_id)
     if not again:
         raise UsageError(f"Nothing of run {run_id} has failed: there is nothing to try again.")
-    connection.execute(
-        update(runs)
-        .where(runs.c.id == run_id, runs.c.state.in_((RunState.DONE, RunState.FAILED)))
-        .values(state=RunState.RUNNING, error=None, finished_at=None)
-    )
+    if run.state.final:
+        reopen_run(connection, run_id)
+    else:
+        clear_run_error(connection, run_id)
     return again
 
 

@@ -126,8 +126,7 @@ def _wake(site: Site, run_id: int, kind: RunKind) -> None:
 
     require_broker(site.resources.settings)
     try:
-        if kind is RunKind.CLASSIFY:
-            celery.send_task("runs.feed", (run_id,))
+        celery.send_task("train.advance" if kind is RunKind.TRAIN else "runs.feed", (run_id,))
     except OperationalError as error:
         raise AfinError(f"The broker cannot be reached: {error}.") from error
 
