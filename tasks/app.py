@@ -234,6 +234,8 @@ def connect(settings: Settings) -> None:
     pools.reset()
     app._after_fork()
     app._local = threading.local()
+    # Queues and exchanges are made once, and RabbitMQ's are of another type than Redis's.
+    vars(app).pop("amqp", None)
     configure(app, settings)
 
 
