@@ -22,7 +22,8 @@ AXE = Path(__file__).parent / "axe.min.js"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
-@pytest.fixture(scope="session")
+# A module: while the driver lives, its loop runs in this thread, and no test may run one of its own.
+@pytest.fixture(scope="module")
 def browser() -> Iterator["Browser"]:
     """Chromium; tests are skipped aloud where it is not installed."""
     found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
