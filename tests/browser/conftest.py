@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from kombu.transport.memory import Channel
 
 from tasks.context import Context, context
 from tests.adopted import adopted
@@ -22,7 +23,7 @@ AXE = Path(__file__).parent / "axe.min.js"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
-# A module: while the driver lives, its loop runs in this thread, and no test may run one of its own.
+# A module: while the driver lives its loop runs in this thread, and no test may run its own.
 @pytest.fixture(scope="module")
 def browser() -> Iterator["Browser"]:
     """Chromium; tests are skipped aloud where it is not installed."""
@@ -43,6 +44,7 @@ def resources(tmp_path: Path) -> Iterator[Context]:
         | {"AFIN_RESULT_URL": "cache+memory://"}
     ):
         yield context()
+        Channel.queues.clear()
 
 
 @pytest.fixture
