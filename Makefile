@@ -8,7 +8,7 @@ LOCK   := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
           --no-emit-index-url --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test chaos lint format bench screenshots lock clean
+.PHONY: help install demo test chaos lint format bench docs screenshots lock clean
 
 help: ## list what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -48,6 +48,10 @@ format: $(READY) ## let ruff mend what it can
 bench: $(READY) ## measure: make bench NAME=endtoend
 	@test -n "$(NAME)" || { echo 'Name one: make bench NAME=endtoend' >&2; exit 2; }
 	$(BIN)/python -m benchmarks.$(NAME) $(ARGS)
+
+docs: $(READY) ## build the documentation as pages, in build/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --config-file deploy/mkdocs.yml
+	@echo 'Open build/docs/index.html'
 
 screenshots: $(READY) ## take the documentation's screenshots from what make demo left
 	$(BIN)/python -m tests.browser.screenshots

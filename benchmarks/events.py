@@ -11,6 +11,8 @@ from datetime import timedelta
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
+from urllib.request import urlopen
 
 import numpy as np
 from sqlalchemy import delete, select
@@ -33,6 +35,7 @@ from tasks.context import Context
 from tasks.ingest import take_accounts
 from tasks.reception import take_event, wake_handler
 from tasks.start import start_bulk
+from workers.processes import free_port
 
 POSTS = 12
 NAME = "newcomer"
@@ -41,18 +44,29 @@ LONGEST_S = 300.0
 PERCENT = 95
 
 
+class Wait(NamedTuple):
+    """How long an event waited until it was taken up, and in all until its verdict."""
+
+    taken_s: float
+    whole_s: float
+
+
 def main() -> None:
     """Measure and print the result."""
     options = parse_options()
     random = Random(7)  # noqa: S311 - the same accounts every time
-    idle: list[list[float]] = []
-    busy: list[list[float]] = []
+    idle: list[list[Wait]] = []
+    busy: list[list[Wait]] = []
+    batches: list[float] = []
+    port = free_port()
     with TemporaryDirectory(prefix="afin-bench-") as folder:
         note("Preparing photos ...")
         paths, kind = write_photos(Path(folder) / "photos", options.photos + POSTS, random)
         settings = {
             "AFIN_BATCH_SIZE": str(options.batch),
             "AFIN_GPU_THREADS": str(options.threads),
+            "AFIN_EVENT_SLOTS": str(options.slots),
+            "AFIN_METRICS_PORT": str(port),
         }
         with run_house(Path(folder) / "data", settings) as house:
             resources = house.resources
@@ -63,19 +77,27 @@ def main() -> None:
             measure(resources, 3)
             for turn in range(options.pairs):
                 idle.append(measure(resources, options.events))
+                before = read_forwards(port)
                 busy.append(measure(resources, options.events, bulk=bulk))
+                after = read_forwards(port)
+                batches.append(1000 * (after[0] - before[0]) / (after[1] - before[1]))
                 note(f"pair {turn + 1}: idle {describe(idle[-1])}, busy {describe(busy[-1])}")
     figures = {
         "photos": kind,
         "batch": options.batch,
         "events_a_turn": options.events,
+        "event_slots": options.slots,
+        "bulk_batch_ms": [round(one, 1) for one in batches],
         "idle_p95_s": [round(p95(turn), 3) for turn in idle],
         "busy_p95_s": [round(p95(turn), 3) for turn in busy],
+        "idle_median_s": medians(idle),
+        "busy_median_s": medians(busy),
     }
     ratios = {
         "p95_busy_vs_idle": compare([p95(one) for one in busy], [p95(one) for one in idle]),
         "p50_busy_vs_idle": compare(
-            [float(np.median(one)) for one in busy], [float(np.median(one)) for one in idle]
+            [float(np.median([one.whole_s for one in turn])) for turn in busy],
+            [float(np.median([one.whole_s for one in turn])) for turn in idle],
         ),
     }
     print_result("events", ratios, figures)
@@ -89,6 +111,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--pairs", type=int, default=3, help="turns idle and busy (3)")
     parser.add_argument("--batch", type=int, default=8, help="photos in a forward (8)")
     parser.add_argument("--threads", type=int, default=32, help="AFIN_GPU_THREADS (32)")
+    parser.add_argument("--slots", type=int, default=1, help="AFIN_EVENT_SLOTS (1)")
     options = parser.parse_args()
     if min(options.photos, options.events, options.pairs) < 1:
         parser.error("--photos, --events and --pairs must be at least 1")
@@ -115,8 +138,8 @@ def take_newcomer(resources: Context, paths: Sequence[Path], random: Random) -> 
     take_accounts(resources, [SourceAccount(username=NAME, posts=listed)], origin="benchmark")
 
 
-def measure(resources: Context, events: int, *, bulk: Sequence[int] = ()) -> list[float]:
-    """Return how many seconds each event took, from its arrival to its verdict."""
+def measure(resources: Context, events: int, *, bulk: Sequence[int] = ()) -> list[Wait]:
+    """Return how long each event took, from its arrival to its verdict."""
     run_id = None
     found = []
     for _ in range(events):
@@ -156,8 +179,8 @@ def is_saturating(resources: Context, run_id: int) -> bool:
     return begun and not over and left > sum(counts.values()) / 3
 
 
-def classify_newcomer(resources: Context) -> float:
-    """Tell of the account with none of its vectors known; return the seconds to its verdict."""
+def classify_newcomer(resources: Context) -> Wait:
+    """Tell of the account with none of its vectors known; return the time to its verdict."""
     with resources.database.write() as connection:
         account = find_account(connection, NAME)
         own = (
@@ -182,18 +205,37 @@ def classify_newcomer(resources: Context) -> float:
         time.sleep(POLL_S)
     if row.problem:
         raise AfinError(f"The event failed: {row.problem}")
-    took: timedelta = row.handled_at - row.received_at
-    return took.total_seconds()
+    with resources.database.read() as connection:
+        run = read_run(connection, row.run_id)
+    taken: timedelta = run.created_at - row.received_at
+    whole: timedelta = row.handled_at - row.received_at
+    return Wait(taken.total_seconds(), whole.total_seconds())
 
 
-def p95(seconds: Sequence[float]) -> float:
+def read_forwards(port: int) -> tuple[float, float]:
+    """Return the seconds that the gpu worker's forwards took so far, and how many there were."""
+    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+        lines = answer.read().decode().splitlines()
+    found = dict(line.rsplit(" ", 1) for line in lines if line.startswith("afin_forward_seconds_"))
+    return float(found["afin_forward_seconds_sum"]), float(found["afin_forward_seconds_count"])
+
+
+def p95(waits: Sequence[Wait]) -> float:
     """Return what 95 of 100 events did not take longer than."""
-    return float(np.percentile(seconds, PERCENT))
+    return float(np.percentile([one.whole_s for one in waits], PERCENT))
 
 
-def describe(seconds: Sequence[float]) -> str:
+def medians(turns: Sequence[Sequence[Wait]]) -> dict[str, float]:
+    """Say where the time goes, over all turns."""
+    every = np.array([one for turn in turns for one in turn])
+    taken, whole = np.median(every, axis=0)
+    return {"until_its_run_was_made": round(float(taken), 3), "whole": round(float(whole), 3)}
+
+
+def describe(waits: Sequence[Wait]) -> str:
     """Name median and p95 of a turn."""
-    return f"median {np.median(seconds):.2f} s, p95 {p95(seconds):.2f} s"
+    whole = np.median([one.whole_s for one in waits])
+    return f"median {whole:.2f} s, p95 {p95(waits):.2f} s"
 
 
 if __name__ == "__main__":

@@ -91,14 +91,16 @@ def make_accounts(paths: Sequence[Path], random: Random) -> Iterator[SourceAccou
         start += len(own)
 
 
-def reclassify(house: House, photos: int) -> RunTime:
+def reclassify(house: House, photos: int, *, keep_vectors: bool = False) -> RunTime:
     """Classify every account from nothing, as ``afin reclassify --all --wait`` does.
+
+    With ``keep_vectors`` only verdicts are made anew, as after a new head.
 
     Raises:
         AfinError: the run failed, or it did not embed every photo.
     """
     resources = house.resources
-    forget_results(resources)
+    forget_results(resources, keep_vectors=keep_vectors)
     before = cpu_times(house.supervisor)
     run_id = start_classification(resources, None)
     while True:
@@ -118,10 +120,11 @@ def reclassify(house: House, photos: int) -> RunTime:
     return RunTime(seconds, {name: after[name] - before[name] for name in after})
 
 
-def forget_results(resources: Context) -> None:
-    """Delete every vector, outcome and verdict, so that the next run computes all of them."""
+def forget_results(resources: Context, *, keep_vectors: bool = False) -> None:
+    """Delete every outcome and verdict, and every vector, so that the next run computes them."""
+    vectors = () if keep_vectors else (image_vectors, text_vectors)
     with resources.database.write() as connection:
-        for table in (image_vectors, text_vectors, outcomes, verdicts):
+        for table in (*vectors, outcomes, verdicts):
             connection.execute(delete(table))
 
 

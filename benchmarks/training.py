@@ -7,6 +7,8 @@ vectors runs in this process, as the workers run them.
 import argparse
 import hashlib
 import json
+import os
+import resource
 import time
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -100,10 +102,11 @@ def run_stages(resources: Context, methods: tuple[str, ...]) -> dict[str, Any]:
         add_stages(connection, run_id, stages_for(params))
         finish_stage(connection, run_id, "backbone", output=BACKBONE.model_dump())
         finish_stage(connection, run_id, "vectors", output={"rows": 0})
-    started, busy = time.perf_counter(), time.process_time()
+    started, busy, apart = time.perf_counter(), time.process_time(), _children_s()
     for stage, (mark_of, compute) in STEPS.items():
         note(f"{stage}: {run_stage(run_id, 0, stage, remembering(stage, mark_of, compute))}")
     seconds, cpu = time.perf_counter() - started, time.process_time() - busy
+    fasttext = _children_s() - apart
     with resources.database.read() as connection:
         stages = read_stages(connection, run_id)
         ended = read_run(connection, run_id)
@@ -113,9 +116,17 @@ def run_stages(resources: Context, methods: tuple[str, ...]) -> dict[str, Any]:
     return {
         "seconds": round(seconds, 1),
         "cpu_seconds_without_fasttext": round(cpu, 1),
+        "cpu_seconds_of_fasttext": round(fasttext, 1),
+        "load": round(os.getloadavg()[0], 1),
         "stages": took,
         "fused": (stages["fuse"].output or {})["left_out"],
     }
+
+
+def _children_s() -> float:
+    """Return the processor time of processes that were waited for: fastText's."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 import typer
+from pydantic import TypeAdapter
 
 from cli.output import JsonFlag, note, print_json, print_table
 from schemas.errors import UsageError
@@ -101,7 +102,9 @@ def show(username: Username, as_json: JsonFlag = False) -> None:
 
 
 def _describe_post(post: PostRow) -> dict[str, Any]:
-    return post.model_dump(mode="json", exclude={"caption_sha256"})
+    described: dict[str, Any] = TypeAdapter(PostRow).dump_python(post, mode="json")
+    del described["caption_sha256"]
+    return described
 
 
 @app.command()

@@ -12,6 +12,7 @@ from cli import (
     events,
     imports,
     labels,
+    maps,
     models,
     refresh,
     report,
@@ -58,4 +59,5 @@ app.add_typer(deliveries.app, name="deliveries")
 app.add_typer(deliveries.dead, name="dead")
 app.command()(evaluate.evaluate)
 app.command()(report.report)
+app.command("map")(maps.map_posts)
 app.command()(sandbox.sandbox)

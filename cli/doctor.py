@@ -8,6 +8,7 @@ from typing import Literal
 import typer
 
 from cli.output import JsonFlag, print_json, print_table
+from pipelines.text.sentences import INSTALL, installed_sentence_model
 from pipelines.vision.backbones import pick_device
 from pipelines.vision.weights import weights_status
 from schemas.base import Frozen
@@ -47,7 +48,7 @@ def doctor(as_json: JsonFlag = False) -> None:
     Exit code 1 if something has to be mended.
     """
     settings = load_settings()
-    findings = [_python(), *_packages(), _device(settings), *_weights(settings)]
+    findings = [_python(), *_packages(), _device(settings), *_weights(settings), _sentences()]
     findings += [_database(), _blobs(), _broker(settings), *_sources(settings)]
     if as_json:
         print_json([finding.model_dump() for finding in findings])
@@ -88,6 +89,14 @@ def _weights(settings: Settings) -> list[Finding]:
         )
         for status in weights_status(settings.weights)
     ]
+
+
+def _sentences() -> Finding:
+    ref = installed_sentence_model()
+    if ref is None:
+        detail = f"not installed; 'afin train --text e5' and its bundles need it: {INSTALL}"
+        return Finding(what="sentence model", state="note", detail=detail)
+    return Finding(what="sentence model", state="ok", detail=f"{ref.name} of {ref.package}")
 
 
 def _database() -> Finding:

@@ -9,10 +9,15 @@ from cli.output import JsonFlag, note, print_json, print_table
 from pipelines.agreement import LabelAgreement, measure_agreement
 from schemas.categories import known_categories
 from schemas.errors import UsageError
+from storage.doubts import add_doubts
 from storage.labels import read_said
 from tasks.context import context
+from tasks.doubts import doubt_labels
 
-app = typer.Typer(no_args_is_help=True, help="See how far people who labelled the same agree.")
+SHOWN = 24
+"""Characters of a photo's hash or a post's name that tell it from all others."""
+
+app = typer.Typer(no_args_is_help=True, help="How far labellers agree; which labels are doubtful.")
 
 
 class Kind(StrEnum):
@@ -21,11 +26,6 @@ class Kind(StrEnum):
     PHOTO = "photo"
     POST = "post"
     ACCOUNT = "account"
-
-
-@app.callback()
-def _root() -> None:
-    """Keep 'agreement' a command of its own while it is the only one."""
 
 
 @app.command()
@@ -46,6 +46,62 @@ def agreement(
         print_json(found.model_dump(mode="json"))
     else:
         _show(found)
+
+
+@app.command()
+def doubtful(
+    bundle: Annotated[
+        str | None,
+        typer.Option(help="Whose vectors are used: its id, or the beginning of it."),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the most doubtful ones.")] = None,
+    send_to_review: Annotated[
+        bool, typer.Option(help="Show them on the Review page, where people settle them.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="How samples are divided into five folds.")] = 0,
+    as_json: JsonFlag = False,
+) -> None:
+    """List labels of training photos and tagged posts that are probably wrong.
+
+    By confident learning: each is judged by a model that was trained without it and its like.
+    """
+    resources = context()
+    found = doubt_labels(resources, bundle, seed=seed)
+    listed = found.doubts[:limit]
+    new = None
+    if send_to_review:
+        with resources.database.write() as connection:
+            new = add_doubts(connection, listed)
+    if as_json:
+        print_json(
+            {
+                "bundle": found.bundle_id,
+                "looked_at": found.looked_at,
+                "doubtful": len(found.doubts),
+                "sent_to_review": new,
+                "doubts": [one.model_dump() for one in listed],
+            }
+        )
+        return
+    print_table(
+        ("", "which", "label", "probability", "rather", "probability"),
+        [
+            (
+                one.kind,
+                one.target[:SHOWN],
+                one.given,
+                f"{one.given_probability:.1%}",
+                one.suggested,
+                f"{one.suggested_probability:.1%}",
+            )
+            for one in listed
+        ],
+    )
+    note(f"{len(found.doubts)} of {found.looked_at} labels are doubtful.")
+    if new is not None:
+        note(f"{new} more of them wait on the Review page.")
+    elif listed:
+        note("--send-to-review shows them on the Review page.")
 
 
 def _show(found: LabelAgreement) -> None:

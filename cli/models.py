@@ -171,6 +171,7 @@ def describe_bundle(info: BundleInfo) -> dict[str, Any]:
         "categories": list(manifest.classes),
         "reject_class": manifest.reject,
         "backbone": manifest.backbone.name,
+        "text_model": manifest.text_model.name if manifest.text_model else None,
         "metrics": manifest.metrics,
         "created_at": manifest.created_at.isoformat(),
     }
@@ -179,12 +180,13 @@ def describe_bundle(info: BundleInfo) -> dict[str, Any]:
 def print_bundles(bundles: list[BundleInfo]) -> None:
     """Print a table of bundles."""
     print_table(
-        ("bundle", "state", "backbone", "categories", "created"),
+        ("bundle", "state", "backbone", "text model", "categories", "created"),
         [
             (
                 info.id,
                 info.state,
                 info.manifest.backbone.name,
+                info.manifest.text_model.name if info.manifest.text_model else "none",
                 ", ".join(info.manifest.classes) + (" (+otra)" if info.manifest.reject else ""),
                 f"{info.manifest.created_at:%Y-%m-%d %H:%M}",
             )

@@ -16,7 +16,7 @@ from pipelines.evaluation.report import (
     write_headline,
 )
 from schemas.errors import UsageError
-from storage.bundles import find_bundle
+from storage.bundles import find_bundle, report_key
 from tasks.context import context
 from tasks.reports import build_report, draw_maps
 
@@ -37,7 +37,10 @@ def report(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Score a bundle on every labelled set and write a self-contained HTML page about it."""
+    """Score a bundle on every labelled set and write a self-contained HTML page about it.
+
+    The bundle's page among the models shows the newest one too.
+    """
     resources = context()
     if out.suffix.lower() in {".json", ".csv"}:
         raise UsageError(f"{out} names the figures beside the page: give --out a name in .html.")
@@ -64,6 +67,8 @@ def report(
         }
     for path, text in written.items():
         _write(path, text)
+    # The model's page shows it too.
+    resources.blobs.write(report_key(info.id), written[out].encode())
     if as_json:
         print_json({"bundle": info.id, "written": [str(path) for path in written]})
     else:

@@ -11,6 +11,8 @@ from cli.output import JsonFlag, note, print_json, print_table, print_text
 from pipelines.sources.sandbox import Sandbox, SandboxContent, SandboxPlan, parse_plan
 from pipelines.sources.sandbox.plan import MOST
 from schemas.errors import UsageError
+from schemas.settings import load_settings
+from tasks.logs import set_up_logs
 
 
 def sandbox(
@@ -59,6 +61,7 @@ def sandbox(
         posts_per_tag=posts_per_tag,
         accounts=accounts,
     )
+    set_up_logs(load_settings(), "sandbox")
     with Sandbox(content, parse_plan(misbehave, SandboxPlan()), port=port) as running:
         written = _write(running, files)
         if as_json:

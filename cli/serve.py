@@ -14,6 +14,7 @@ from schemas.settings import Settings, load_settings
 from storage.tables import SCHEMA_VERSION
 from tasks.app import require_broker
 from tasks.context import adopt_settings, context
+from tasks.logs import set_up_logs
 from web.server import check_web, run_web, web_url
 from workers.broker import EmbeddedBroker
 from workers.devices import ALL, check_device, run_on_all_devices
@@ -47,6 +48,7 @@ def up(as_json: JsonFlag = False) -> None:
     Ends with one Ctrl-C; a second one does not wait for tasks.
     """
     settings = load_settings()
+    set_up_logs(settings, "up")
     with open_house(settings) as house:
         if as_json:
             print_json(

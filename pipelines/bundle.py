@@ -19,7 +19,7 @@ from pipelines.fusion.concepts import ConceptHead
 from pipelines.fusion.network import Network
 from pipelines.fusion.reduce import Reducer
 from pipelines.methods import Head, Opinion, ask_head, decide
-from pipelines.text.fasttext import TextModel
+from pipelines.text.models import CaptionModel, load_model
 from pipelines.verdict import PostVectors, conclude_account, prepare_inputs
 from schemas.bundles import NETWORK_HEAD, BundleManifest, HeadRef
 from schemas.errors import BundleError
@@ -48,22 +48,28 @@ class Bundle:
 
     @property
     def text_model_path(self) -> Path | None:
-        """Where the fastText file lies, if the bundle has one."""
-        return self.path / TEXT if self.manifest.text_model else None
+        """Where the fastText file lies, if the bundle has one; a sentence model is no file."""
+        ref = self.manifest.text_model
+        return self.path / TEXT if ref is not None and ref.package is None else None
 
     @cached_property
-    def text_model(self) -> TextModel | None:
-        """The text model, loaded once."""
-        return TextModel.load(self.text_model_path) if self.text_model_path else None
+    def text_model(self) -> CaptionModel | None:
+        """The text model, loaded once.
+
+        Raises:
+            WeightsError: it comes with a package that is not installed on this machine.
+        """
+        ref = self.manifest.text_model
+        return load_model(ref, self.path / TEXT) if ref else None
 
     @cached_property
-    def supervised_model(self) -> TextModel | None:
+    def supervised_model(self) -> CaptionModel | None:
         """The supervised text model, loaded once, if the bundle has one."""
-        known = self.manifest.supervised_model
-        return TextModel.load(self.path / SUPERVISED) if known else None
+        ref = self.manifest.supervised_model
+        return load_model(ref, self.path / SUPERVISED) if ref else None
 
     @cached_property
-    def text_models(self) -> tuple[TextModel, ...]:
+    def text_models(self) -> tuple[CaptionModel, ...]:
         """Every text model whose vectors the bundle's methods read."""
         both = (self.text_model, self.supervised_model)
         return tuple(model for model in both if model is not None)
@@ -194,8 +200,8 @@ def read_bundle(path: Path) -> Bundle:
     _check_files(path, manifest.files)
     needed = [NETWORK]
     needed += [REDUCER] if "image" in manifest.halves else []
-    needed += [TEXT] if manifest.text_model else []
-    needed += [SUPERVISED] if manifest.supervised_model else []
+    for name, ref in ((TEXT, manifest.text_model), (SUPERVISED, manifest.supervised_model)):
+        needed += [name] if ref is not None and ref.package is None else []
     needed += [ref.file for ref in manifest.heads.values()]
     for name in needed:
         if name not in manifest.files:
@@ -231,7 +237,6 @@ def _load_head(folder: Path, ref: HeadRef) -> Head:
         return _load(path, Network.from_tensors)
     if ref.kind == "concepts":
         return _load(path, ConceptHead.from_tensors)
-    # Brings torch along, through skops: only where a support vector machine judges.
     from pipelines.fusion.svm import Svm
 
     try:

@@ -67,7 +67,9 @@ def check_recipes(manifest: BundleManifest) -> None:
 
 
 def _agrees(manifest: BundleManifest, text: TextModelRef | None, name: str) -> bool:
-    return (text.hash if text else "") == manifest.files.get(name, "")[:_TEXT_HASH_CHARS]
+    # What comes with a package has no file here.
+    own = text.hash if text is not None and text.package is None else ""
+    return own == manifest.files.get(name, "")[:_TEXT_HASH_CHARS]
 
 
 def _require(fits: Mapping[str, bool]) -> None:

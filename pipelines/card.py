@@ -65,7 +65,8 @@ def _list_parts(fields: Mapping[str, Any]) -> Rows:
     for name in ("text_model", "supervised_model"):
         ref = fields.get(name)
         if ref is not None:
-            rows.append([name.replace("_", " "), f"{ref.name} ({ref.hash})"])
+            from_package = f", comes with {ref.package}" if ref.package else ""
+            rows.append([name.replace("_", " "), f"{ref.name} ({ref.hash}){from_package}"])
     for method in fields["methods"]:
         recipe = fields.get("recipes", {}).get(method)
         made = "network" if recipe is None else " + ".join(recipe.heads)

@@ -10,7 +10,7 @@ from pipelines.evaluation.metrics import wilson_interval
 from pipelines.fusion.network import Floats, Network
 from pipelines.fusion.reduce import Reducer
 from pipelines.methods import PostInputs, ask_head, decide
-from pipelines.share import estimate_share
+from pipelines.share import reach
 from schemas.bundles import NETWORK_HEAD, BundleManifest, MethodRecipe
 from schemas.verdicts import CategoryShare, PostOutcome, Verdict
 
@@ -116,7 +116,11 @@ def _mean_photos(
     if usable.any():
         # Reduction is affine: reducing before the mean gives the same and takes less memory.
         own = photos[usable] if reducer is None else reducer.transform(photos[usable])
-        np.add.at(sums, owners[usable], own)
+        order = np.argsort(owners[usable], kind="stable")
+        first = np.flatnonzero(np.diff(owners[usable][order], prepend=-1))
+        sums[owners[usable][order][first]] = np.add.reduceat(
+            own[order], first, axis=0, dtype=np.float64
+        )
     return (sums / np.maximum(counts, 1)[:, None]).astype(np.float32)
 
 
@@ -131,7 +135,7 @@ def _share(
     share = len(posts) / len(usable) if usable else 0.0
     low, high = wilson_interval(len(posts), len(usable))
     threshold = recipe.share_thresholds[category]
-    certainty = estimate_share(len(posts), len(usable), threshold).certainty
+    certainty = reach(len(posts), len(usable), threshold)
     return CategoryShare(
         category=category,
         posts=len(posts),

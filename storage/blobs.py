@@ -1,6 +1,7 @@
 """Photos and bundles as files, on this machine or in an object store, through fsspec."""
 
 import hashlib
+import itertools
 import os
 import shutil
 import uuid
@@ -10,6 +11,10 @@ from typing import Any
 import fsspec
 
 from schemas.errors import BlobError, LostBlobError
+
+# Names of half files that no other process gives, nor this one twice.
+_OURS = os.urandom(8).hex()
+_numbers = itertools.count()
 
 
 class BlobStore:
@@ -191,7 +196,7 @@ class BlobStore:
 def _replace(path: str, data: bytes) -> None:
     """Write a file of this machine beside its place, and move it there in one step."""
     folder, _, name = path.rpartition("/")
-    half = f"{folder}/.{name}.{os.urandom(8).hex()}"
+    half = f"{folder}/.{name}.{_OURS}.{os.getpid()}.{next(_numbers)}"
     # Photos come by the thousand: pathlib and io would cost more than the writing does.
     file = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:

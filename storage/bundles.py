@@ -1,12 +1,15 @@
 """Which bundles there are and which one judges accounts now."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Text, cast, insert, select, update
 
 from schemas.bundles import BundleInfo, BundleManifest, BundleState
 from schemas.errors import NotFoundError
 from storage.tables import activations, bundles
+
+MANIFESTS_HELD = 64
 
 
 def bundle_key(bundle_id: str) -> str:
@@ -17,6 +20,11 @@ def bundle_key(bundle_id: str) -> str:
 def weights_key(sha256: str) -> str:
     """Return where in the blob store a file of fine-tuned weights lies."""
     return f"weights/{sha256}.safetensors"
+
+
+def report_key(bundle_id: str) -> str:
+    """Return where in the blob store a bundle's report lies; commands write it, pages show it."""
+    return f"reports/{bundle_id}/report.html"
 
 
 def add_bundle(connection: Connection, bundle_id: str, manifest: BundleManifest) -> BundleState:
@@ -41,13 +49,10 @@ def add_bundle(connection: Connection, bundle_id: str, manifest: BundleManifest)
 
 def list_bundles(connection: Connection) -> list[BundleInfo]:
     """Return all bundles, newest first."""
-    query = select(bundles).order_by(bundles.c.created_at.desc(), bundles.c.id)
+    query = select(bundles.c.id, bundles.c.state, cast(bundles.c.manifest, Text).label("manifest"))
+    query = query.order_by(bundles.c.created_at.desc(), bundles.c.id)
     return [
-        BundleInfo(
-            id=row.id,
-            state=BundleState(row.state),
-            manifest=BundleManifest.model_validate(row.manifest),
-        )
+        BundleInfo(id=row.id, state=BundleState(row.state), manifest=_read_manifest(row.manifest))
         for row in connection.execute(query)
     ]
 
@@ -111,6 +116,12 @@ def roll_back_bundle(connection: Connection) -> tuple[BundleInfo, BundleInfo]:
     )
     _activate(connection, before.bundle_id)
     return find_bundle(connection, before.bundle_id), find_bundle(connection, present.id)
+
+
+@lru_cache(maxsize=MANIFESTS_HELD)
+def _read_manifest(text: str) -> BundleManifest:
+    """Return a manifest: every page needs one, and checking it takes longer than reading it."""
+    return BundleManifest.model_validate_json(text)
 
 
 def _activate(connection: Connection, bundle_id: str) -> None:

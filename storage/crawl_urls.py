@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Select, bindparam, select, upd
 
 from schemas.base import Frozen
 from schemas.runs import MemberState
+from storage.bulk import among, update_plainly
 from storage.crawl_tables import crawl_urls, crawl_uses
 from storage.database import ROWS_PER_STATEMENT, in_parts, insert_or_update
 from storage.tables import photos
@@ -181,7 +182,7 @@ def claim_urls(
     for part in in_parts(claimed):
         connection.execute(
             update(crawl_urls)
-            .where(columns.id.in_(part))
+            .where(among(connection, columns.id, part))
             .values(state=MemberState.IN_FLIGHT, shard=shard, touched_at=_now())
         )
     return len(claimed)
@@ -205,7 +206,7 @@ def begin_shard(connection: Connection, run_id: int, shard: int) -> list[WantedU
     for part in in_parts(one.id for one in wanted):
         connection.execute(
             update(crawl_urls)
-            .where(columns.id.in_(part))
+            .where(among(connection, columns.id, part))
             .values(attempts=columns.attempts + 1, touched_at=_now())
         )
     return wanted
@@ -215,7 +216,7 @@ def read_uses(connection: Connection, url_ids: Collection[int]) -> dict[int, lis
     """Return what the photos of some addresses are for."""
     found: dict[int, list[Use]] = {}
     for part in in_parts(url_ids):
-        query = select(crawl_uses).where(crawl_uses.c.url_id.in_(part))
+        query = select(crawl_uses).where(among(connection, crawl_uses.c.url_id, part))
         for row in connection.execute(query):
             use = Use(use=row.use, category=row.category, target=row.target, position=row.position)
             found.setdefault(row.url_id, []).append(use)
@@ -243,37 +244,42 @@ def lock_unsettled(connection: Connection, url_ids: Collection[int]) -> set[int]
     columns = crawl_urls.c
     found: set[int] = set()
     for part in in_parts(url_ids):
-        query = select(columns.id).where(columns.id.in_(part), columns.state != MemberState.DONE)
+        query = select(columns.id).where(
+            among(connection, columns.id, part), columns.state != MemberState.DONE
+        )
         found.update(connection.scalars(query.order_by(columns.id).with_for_update()))
     return found
 
 
 def settle_urls(connection: Connection, settled: Sequence[SettledUrl]) -> None:
     """Note how fetches ended; a failed one may be tried again some day, any other is done."""
+    now = _now()
     rows = [
         {
-            "key": one.id,
+            "id": one.id,
             "state": MemberState.DEAD if one.failed else MemberState.DONE,
             "outcome": one.outcome[:40],
             "photo_sha256": one.photo_sha256,
             "size_bytes": one.size_bytes,
             "shard": None,
-            "touched_at": _now(),
+            "touched_at": now,
         }
         for one in sorted(settled, key=lambda one: one.id)
     ]
     _update_each(connection, rows)
-    shown = [{"key": one.id, "url": one.shown} for one in settled if one.shown is not None]
+    shown = [{"id": one.id, "url": one.shown} for one in settled if one.shown is not None]
     _update_each(connection, shown)
 
 
 def _update_each(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    if rows:
+    if connection.dialect.name == "sqlite":
+        update_plainly(connection, crawl_urls, rows, key="id")
+    elif rows:
         connection.execute(
             update(crawl_urls)
             .where(crawl_urls.c.id == bindparam("key"))
-            .values({name: bindparam(name) for name in rows[0] if name != "key"}),
-            rows,
+            .values({name: bindparam(name) for name in rows[0] if name != "id"}),
+            [{"key": row["id"], **row} for row in rows],
         )
 
 
@@ -288,11 +294,13 @@ def rest_urls(
     columns = crawl_urls.c
     resting: set[int] = set()
     for part in in_parts(rests_s):
-        query = select(columns.id).where(columns.id.in_(part), columns.attempts < MOST_RESTS)
+        query = select(columns.id).where(
+            among(connection, columns.id, part), columns.attempts < MOST_RESTS
+        )
         resting.update(connection.scalars(query))
     rows = [
         {
-            "key": url_id,
+            "id": url_id,
             "shard": None,
             "touched_at": _now() + timedelta(seconds=rests_s[url_id] - timeout_s),
         }
@@ -364,7 +372,10 @@ def _known_photos(connection: Connection, hashes: Collection[str]) -> dict[str, 
         select(crawl_urls.c.url_sha256, crawl_urls.c.photo_sha256)
         # A photo may have been forgotten since.
         .join(photos, photos.c.sha256 == crawl_urls.c.photo_sha256)
-        .where(crawl_urls.c.url_sha256.in_(hashes), crawl_urls.c.state == MemberState.DONE)
+        .where(
+            among(connection, crawl_urls.c.url_sha256, hashes),
+            crawl_urls.c.state == MemberState.DONE,
+        )
     )
     return dict(connection.execute(query).all())
 
@@ -372,7 +383,7 @@ def _known_photos(connection: Connection, hashes: Collection[str]) -> dict[str, 
 def _lock_ids(connection: Connection, run_id: int, hashes: Collection[str]) -> dict[str, int]:
     query = (
         select(crawl_urls.c.url_sha256, crawl_urls.c.id)
-        .where(crawl_urls.c.run_id == run_id, crawl_urls.c.url_sha256.in_(hashes))
+        .where(crawl_urls.c.run_id == run_id, among(connection, crawl_urls.c.url_sha256, hashes))
         .order_by(crawl_urls.c.id)
         .with_for_update()
     )

@@ -8,6 +8,7 @@ from schemas.base import Frozen
 from storage.accounts import PostRow, account_posts
 from storage.database import in_parts
 from storage.tables import influencers, photos, training_examples
+from storage.training import is_corrected
 
 
 class SourcePhoto(Frozen):
@@ -34,7 +35,11 @@ def count_sources(connection: Connection) -> dict[str, int]:
 def read_source(connection: Connection, source: str) -> list[SourcePhoto]:
     """Return every photo of a source, of any split, in the order of their coming."""
     columns = training_examples.c
-    query = select(training_examples).where(columns.source == source).order_by(columns.id)
+    query = (
+        select(training_examples)
+        .where(columns.source == source, ~is_corrected())
+        .order_by(columns.id)
+    )
     return [
         SourcePhoto(
             id=row.id,

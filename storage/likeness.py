@@ -1,10 +1,12 @@
 """Photos that look the same: found by their perceptual hashes, and learned placeholders."""
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, delete, func, select, tuple_, update
+from sqlalchemy import Connection, Select, and_, delete, func, select, tuple_, update
 
+from storage.bulk import among
 from storage.crawl_tables import crawl_urls, placeholders, tagged_post_photos
 from storage.database import in_parts, insert_or_update
 from storage.tables import photo_bands, photos, post_photos, training_examples
@@ -16,6 +18,8 @@ NEAR = 3
 
 Of four quarters at least one is then equal, which is what makes them findable by an index.
 """
+
+KEYS_AT_ONCE = 200
 
 PLACEHOLDER = "placeholder"
 
@@ -53,34 +57,79 @@ def find_alike(
     for sha256, phash in hashes.items():
         for key in enumerate(_cut(phash)):
             wanted.setdefault(key, []).append(sha256)
-    found: dict[str, str] = {}
+    near: dict[str, list[str]] = {}
     keys = sorted(wanted)
-    for start in range(0, len(keys), 200):
-        query = (
-            select(photo_bands.c.band, photo_bands.c.bits, photos.c.sha256, photos.c.phash)
-            .join(photos, photos.c.sha256 == photo_bands.c.photo_sha256)
-            .where(
-                tuple_(photo_bands.c.band, photo_bands.c.bits).in_(keys[start : start + 200]),
-                photos.c.sha256.in_(
-                    select(training_examples.c.photo_sha256).where(
-                        training_examples.c.category.in_(categories)
-                    )
-                ),
-            )
-        )
+    for start in range(0, len(keys), KEYS_AT_ONCE):
+        query = _same_quarter(connection, keys[start : start + KEYS_AT_ONCE])
         for row in connection.execute(query):
+            like = from_stored(row.phash)
             for sha256 in wanted[row.band, row.bits]:
-                differing = (hashes[sha256] ^ from_stored(row.phash)).bit_count()
+                differing = (hashes[sha256] ^ like).bit_count()
                 if sha256 != row.sha256 and differing <= NEAR:
-                    found.setdefault(sha256, row.sha256)
+                    near.setdefault(sha256, []).append(row.sha256)
+    # Only now: few photos look alike, and many are examples.
+    examples = _examples_among(
+        connection, {one for some in near.values() for one in some}, categories
+    )
+    first = {
+        sha256: next((one for one in some if one in examples), None)
+        for sha256, some in near.items()
+    }
+    return {sha256: one for sha256, one in first.items() if one is not None}
+
+
+def _same_quarter(
+    connection: Connection, keys: Sequence[tuple[int, int]]
+) -> Select[tuple[int, int, str, int]]:
+    """Ask for photos that have one of these quarters in their hash."""
+    columns = photo_bands.c
+    query = select(columns.band, columns.bits, photos.c.sha256, photos.c.phash).join(
+        photos, photos.c.sha256 == columns.photo_sha256
+    )
+    if connection.dialect.name != "sqlite":
+        return query.where(tuple_(columns.band, columns.bits).in_(keys))
+    listed = func.json_each(json.dumps(keys)).table_valued("value")
+    return query.join(
+        listed,
+        and_(
+            columns.band == func.json_extract(listed.c.value, "$[0]"),
+            columns.bits == func.json_extract(listed.c.value, "$[1]"),
+        ),
+    )
+
+
+def _examples_among(
+    connection: Connection, hashes: Collection[str], categories: Collection[str]
+) -> set[str]:
+    found: set[str] = set()
+    for part in in_parts(hashes):
+        query = select(training_examples.c.photo_sha256).where(
+            among(connection, training_examples.c.photo_sha256, part),
+            training_examples.c.category.in_(categories),
+        )
+        found.update(connection.scalars(query))
     return found
+
+
+def alike_within(hashes: Mapping[str, int]) -> set[str]:
+    """Of photos that look the same, all but the first; by their hashes, unsigned."""
+    kept: dict[tuple[int, int], list[int]] = {}
+    alike: set[str] = set()
+    for sha256, phash in hashes.items():
+        keys = list(enumerate(_cut(phash)))
+        if any((phash ^ other).bit_count() <= NEAR for key in keys for other in kept.get(key, ())):
+            alike.add(sha256)
+            continue
+        for key in keys:
+            kept.setdefault(key, []).append(phash)
+    return alike
 
 
 def known_placeholders(connection: Connection, hashes: Collection[str]) -> set[str]:
     """Return those contents that stand in for photos that are gone."""
     found: set[str] = set()
     for part in in_parts(hashes):
-        query = select(placeholders.c.sha256).where(placeholders.c.sha256.in_(part))
+        query = select(placeholders.c.sha256).where(among(connection, placeholders.c.sha256, part))
         found.update(connection.scalars(query))
     return found
 
@@ -94,7 +143,7 @@ def learn_placeholders(
     """
     counted = (
         select(crawl_urls.c.photo_sha256)
-        .where(crawl_urls.c.photo_sha256.in_(hashes), crawl_urls.c.category != "")
+        .where(among(connection, crawl_urls.c.photo_sha256, hashes), crawl_urls.c.category != "")
         .group_by(crawl_urls.c.photo_sha256)
         # Of one photo under several addresses, or in several synsets, only one side is many.
         .having(

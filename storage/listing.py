@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import Field
-from sqlalchemy import Connection, Select, and_, case, func, select, tuple_
+from sqlalchemy import Connection, Select, Table, func, literal, select, tuple_
 
 from schemas.base import Frozen
 from storage.database import in_parts
+from storage.ranking import rank_accounts
 from storage.standings import Standing, read_standings
 from storage.tables import influencers
 from storage.web_tables import standing_shares, standings
@@ -87,22 +88,29 @@ def list_page(
 
 def count_wanted(connection: Connection, wanted: Filter) -> int:
     """Return how many accounts are wanted, counting to ``COUNT_AT_MOST`` + 1 only."""
-    query = _filtered(select(influencers.c.id), wanted).limit(COUNT_AT_MOST + 1)
-    return connection.scalar(select(func.count()).select_from(query.subquery())) or 0
+    found = _find_ids(wanted).limit(COUNT_AT_MOST + 1).subquery()
+    return connection.scalar(select(func.count()).select_from(found)) or 0
 
 
 def _sorted(
     connection: Connection, wanted: Filter, order: Order, after: Mark | None, limit: int
 ) -> tuple[list[tuple[int, float | None]], Mark | None]:
-    key: Any = influencers.c.username
-    identifier: Any = influencers.c.id
-    down = False
+    """Choose columns to read such that one index has both the order and what is filtered by."""
+    down = order in {"share", "certain"}
     if order == "share" and wanted.category:
-        key, identifier, down = standing_shares.c.share, standing_shares.c.influencer_id, True
+        table, key = standing_shares, standing_shares.c.share
+        identifier: Any = standing_shares.c.influencer_id
     elif order in {"certain", "uncertain"}:
-        key, identifier, down = standings.c.certainty, standings.c.influencer_id, order == "certain"
-    joined = key.table is standings
-    query = _filtered(select(influencers.c.id, key.label("key")), wanted, with_standing=joined)
+        table = standing_shares if wanted.category else standings
+        key, identifier = table.c.certainty, table.c.influencer_id
+    else:
+        table, key, identifier = influencers, influencers.c.username, influencers.c.id
+        down = False
+    query = select(identifier.label("id"), key.label("key"))
+    if table is influencers:
+        query = _by_name(connection, query, wanted)
+    else:
+        query = _narrow(query, wanted, table)
     if after is not None:
         here, place = tuple_(key, identifier), tuple_(*after)
         query = query.where(here < place if down else here > place)
@@ -112,50 +120,75 @@ def _sorted(
     return [(row.id, None) for row in rows[:limit]], following
 
 
+def _by_name(connection: Connection, query: Select[Any], wanted: Filter) -> Select[Any]:
+    """Find those few that a filter lets through, or else look at one name after another.
+
+    Neither is fast for both: of a thousand names of which one fits, many are looked at in vain;
+    millions that fit would all be sorted for a page.
+    """
+    table = _table_of(wanted)
+    if table is influencers and not wanted.min_followers:
+        return _narrow(query, wanted, influencers)
+    few = list(connection.scalars(_find_ids(wanted).limit(COUNT_AT_MOST + 1)))
+    if len(few) <= COUNT_AT_MOST:
+        return query.where(influencers.c.id.in_(few))
+    if wanted.text:
+        query = query.where(_named(wanted.text))
+    if table is influencers:
+        return query.where(influencers.c.followers >= wanted.min_followers)
+    fits = _narrow(select(literal(1)), wanted, table, named=False)
+    return query.where(fits.where(table.c.influencer_id == influencers.c.id).exists())
+
+
 def _ranked(
     connection: Connection, wanted: Filter, after: Mark | None, limit: int
 ) -> tuple[list[tuple[int, float | None]], Mark | None]:
     offset = after[1] if after else 0
-    columns = standing_shares.c
-    weights = case(wanted.weights, value=columns.category, else_=0.0)
-    score = func.sum(weights * columns.share).label("score")
-    query = select(columns.influencer_id, score).where(columns.category.in_(wanted.weights))
-    if wanted.min_followers:
-        query = query.where(columns.followers >= wanted.min_followers)
-    if wanted.min_interactions:
-        query = query.where(columns.interactions >= wanted.min_interactions)
-    if wanted.min_certainty:
-        query = query.where(columns.certainty >= wanted.min_certainty)
-    if wanted.text:
-        query = query.join(influencers, influencers.c.id == columns.influencer_id)
-        query = query.where(_named(wanted.text))
-    query = query.group_by(columns.influencer_id)
-    query = query.order_by(score.desc(), columns.influencer_id).offset(offset).limit(limit + 1)
-    rows = [(row.influencer_id, float(row.score)) for row in connection.execute(query)]
+    own = wanted.model_copy(update={"category": ""})
+    rows = rank_accounts(
+        connection,
+        wanted.weights,
+        lambda query: _narrow(query, own, standing_shares),
+        first=offset,
+        limit=limit + 1,
+    )
     following: Mark | None = (0, offset + limit) if len(rows) > limit else None
     found: list[tuple[int, float | None]] = list(rows[:limit])
     return found, following
 
 
-def _filtered(query: Select[Any], wanted: Filter, *, with_standing: bool = False) -> Select[Any]:
-    query = query.select_from(influencers)
+def _table_of(wanted: Filter) -> Table:
+    """Return the table that has all columns that a filter asks for, but for names."""
     if wanted.category:
-        columns = standing_shares.c
-        query = query.join(
-            standing_shares,
-            and_(columns.influencer_id == influencers.c.id, columns.category == wanted.category),
-        )
+        return standing_shares
+    return standings if wanted.min_certainty or wanted.min_interactions else influencers
+
+
+def _find_ids(wanted: Filter) -> Select[Any]:
+    """Select the ids of the accounts that are wanted, in whichever order finds many soon."""
+    table = _table_of(wanted)
+    identifier = influencers.c.id if table is influencers else table.c.influencer_id
+    query = _narrow(select(identifier), wanted, table)
+    if table is not standing_shares:
+        return query
+    # Chosen are those with the largest shares.
+    return query.order_by(table.c.share.desc(), identifier.desc())
+
+
+def _narrow(query: Select[Any], wanted: Filter, table: Table, *, named: bool = True) -> Select[Any]:
+    """Let only what a filter wants through, by the columns of one table."""
+    columns = table.c
+    if wanted.category:
         enough = columns.share >= wanted.min_share
-        query = query.where(enough if wanted.min_share else columns.chosen)
-    if with_standing or wanted.min_certainty or wanted.min_interactions:
-        query = query.join(standings, standings.c.influencer_id == influencers.c.id)
-    if wanted.min_certainty:
-        query = query.where(standings.c.certainty >= wanted.min_certainty)
-    if wanted.min_interactions:
-        query = query.where(standings.c.interactions >= wanted.min_interactions)
-    if wanted.min_followers:
-        query = query.where(influencers.c.followers >= wanted.min_followers)
-    if wanted.text:
+        query = query.where(
+            columns.category == wanted.category, enough if wanted.min_share else columns.chosen
+        )
+    for name in ("certainty", "interactions", "followers"):
+        if least := getattr(wanted, f"min_{name}"):
+            query = query.where(columns[name] >= least)
+    if wanted.text and named:
+        if table is not influencers:
+            query = query.join(influencers, influencers.c.id == columns.influencer_id)
         query = query.where(_named(wanted.text))
     return query
 

@@ -1,5 +1,6 @@
 """Members of runs: accounts that wait, fly, are done or dead, and what the sweeper puts back."""
 
+from collections import Counter
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 
@@ -7,7 +8,7 @@ from sqlalchemy import Connection, func, insert, literal, or_, select, update
 
 from schemas.runs import MemberState
 from storage.database import insert_or_update
-from storage.tables import influencers, run_members
+from storage.tables import influencers, run_members, runs
 
 PATIENCE = 10
 """How much longer a silent member is waited for while the rest of its run moves."""
@@ -50,13 +51,47 @@ def add_every_account(connection: Connection, run_id: int) -> int:
 
 def count_members(connection: Connection, run_id: int) -> dict[MemberState, int]:
     """Return how many members stand where."""
-    query = (
-        select(run_members.c.state, func.count())
-        .where(run_members.c.run_id == run_id)
-        .group_by(run_members.c.state)
+    return count_members_of(connection, [run_id])[run_id]
+
+
+def count_members_of(
+    connection: Connection, run_ids: Collection[int]
+) -> dict[int, dict[MemberState, int]]:
+    """Return by run how many members stand where.
+
+    Those that are done are most: of a run that has ended, whose total is kept, they are what is
+    left of it.
+    """
+    totals: dict[int, int | None] = dict(
+        connection.execute(select(runs.c.id, runs.c.members).where(runs.c.id.in_(run_ids))).all()
     )
-    found: dict[str, int] = dict(connection.execute(query).all())
-    return {state: found.get(state, 0) for state in MemberState}
+    columns = run_members.c
+    counted = select(columns.run_id, columns.state, func.count()).group_by(
+        columns.run_id, columns.state
+    )
+    ended = [key for key in run_ids if totals.get(key) is not None]
+    going = [key for key in run_ids if totals.get(key) is None]
+    others = [state for state in MemberState if state is not MemberState.DONE]
+    found: dict[int, Counter[MemberState]] = {key: Counter() for key in run_ids}
+    for keys, query in (
+        (going, counted.where(columns.run_id.in_(going))),
+        (ended, counted.where(columns.run_id.in_(ended), columns.state.in_(others))),
+    ):
+        for run_id, state, number in connection.execute(query) if keys else ():
+            found[run_id][MemberState(state)] = number
+    for key in ended:
+        found[key][MemberState.DONE] = (totals[key] or 0) - found[key].total()
+    return {key: {state: counts[state] for state in MemberState} for key, counts in found.items()}
+
+
+def forget_member(connection: Connection, influencer_id: int) -> None:
+    """Take an account that is about to be erased out of the totals of runs that have ended."""
+    member_of = select(run_members.c.run_id).where(run_members.c.influencer_id == influencer_id)
+    connection.execute(
+        update(runs)
+        .where(runs.c.id.in_(member_of), runs.c.members.is_not(None))
+        .values(members=runs.c.members - 1)
+    )
 
 
 def count_in_flight(connection: Connection, run_id: int) -> int:
@@ -101,13 +136,13 @@ def claim_members(connection: Connection, run_id: int, *, window: int) -> list[i
     return claimed
 
 
-def touch_member(connection: Connection, run_id: int, influencer_id: int) -> None:
-    """Note that work on a member goes on, so that the sweeper lets it be."""
+def touch_members(connection: Connection, run_id: int, influencer_ids: Collection[int]) -> None:
+    """Note that work on members goes on, so that the sweeper lets them be."""
     connection.execute(
         update(run_members)
         .where(
             run_members.c.run_id == run_id,
-            run_members.c.influencer_id == influencer_id,
+            run_members.c.influencer_id.in_(influencer_ids),
             run_members.c.state == MemberState.IN_FLIGHT,
         )
         .values(touched_at=_now())
@@ -123,11 +158,13 @@ def finish_members(connection: Connection, run_id: int, influencer_ids: Collecti
     )
 
 
-def note_problem(connection: Connection, run_id: int, influencer_id: int, problem: str) -> None:
-    """Keep beside a member why its last attempt did not end."""
+def note_problem(
+    connection: Connection, run_id: int, influencer_ids: Collection[int], problem: str
+) -> None:
+    """Keep beside members why their last attempt did not end."""
     connection.execute(
         update(run_members)
-        .where(run_members.c.run_id == run_id, run_members.c.influencer_id == influencer_id)
+        .where(run_members.c.run_id == run_id, run_members.c.influencer_id.in_(influencer_ids))
         .values(problem=problem[:1000])
     )
 

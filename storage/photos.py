@@ -3,16 +3,34 @@
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import ColumnElement, Connection, delete, exists, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    delete,
+    exists,
+    func,
+    or_,
+    select,
+    update,
+)
 
 from schemas.base import Frozen
-from schemas.runs import EVERY_POST, PostScope
+from schemas.runs import EVERY_POST, MemberState, PostScope
+from storage.bulk import among
 from storage.crawl_tables import tagged_post_photos
 from storage.crawl_urls import forget_photo_urls
 from storage.database import in_parts, insert_or_update
 from storage.event_tables import doomed_blobs
 from storage.likeness import add_bands, from_stored, to_stored
-from storage.tables import photos, post_photos, posts, training_examples
+from storage.tables import (
+    image_vectors,
+    photos,
+    post_photos,
+    posts,
+    run_members,
+    training_examples,
+)
 
 
 class PhotoRow(Frozen):
@@ -53,18 +71,26 @@ def add_photos(connection: Connection, rows: Sequence[PhotoRow]) -> None:
     insert_or_update(connection, photos, list(unique.values()), key=["sha256"])
     add_bands(connection, {row.sha256: row.phash for row in rows if row.phash is not None})
     for part in in_parts(unique):
-        connection.execute(delete(doomed_blobs).where(doomed_blobs.c.sha256.in_(part)))
+        connection.execute(
+            delete(doomed_blobs).where(among(connection, doomed_blobs.c.sha256, part))
+        )
 
 
 def known_photos(connection: Connection, hashes: Collection[str]) -> set[str]:
     """Return those contents that are stored already."""
     found: set[str] = set()
     for part in in_parts(hashes):
-        found.update(connection.scalars(select(photos.c.sha256).where(photos.c.sha256.in_(part))))
+        found.update(
+            connection.scalars(
+                select(photos.c.sha256).where(among(connection, photos.c.sha256, part))
+            )
+        )
     return found
 
 
-def in_scope(scope: PostScope, influencer_ids: Collection[int]) -> list[ColumnElement[bool]]:
+def in_scope(
+    scope: PostScope, influencer_ids: Collection[int] | Select[tuple[int]]
+) -> list[ColumnElement[bool]]:
     """Return the conditions that leave only those posts of some accounts that count."""
     conditions: list[ColumnElement[bool]] = []
     if scope.since is not None:
@@ -223,6 +249,46 @@ def photos_of_posts(
         )
     )
     return set(connection.scalars(query))
+
+
+def photos_of_members(
+    connection: Connection,
+    run_id: int,
+    backbone: str,
+    *,
+    first: int,
+    last: int,
+    scope: PostScope = EVERY_POST,
+) -> tuple[set[int], dict[str, bool]]:
+    """Return which accounts with ids from ``first`` to ``last`` are in flight in a run.
+
+    Only those that show photos; and of these by content hash whether the backbone has tried them.
+    """
+    members = (
+        run_members.c.run_id == run_id,
+        run_members.c.state == MemberState.IN_FLIGHT,
+        run_members.c.influencer_id.between(first, last),
+    )
+    ids = select(run_members.c.influencer_id).where(*members)
+    tried = (image_vectors.c.photo_sha256 == post_photos.c.photo_sha256) & (
+        image_vectors.c.backbone == backbone
+    )
+    query = (
+        select(
+            posts.c.influencer_id,
+            post_photos.c.photo_sha256,
+            image_vectors.c.photo_sha256.is_not(None),
+        )
+        .join(posts, posts.c.id == post_photos.c.post_id)
+        .outerjoin(image_vectors, tried)
+        .where(
+            posts.c.influencer_id.in_(ids),
+            *in_scope(scope, ids),
+            post_photos.c.photo_sha256.is_not(None),
+        )
+    )
+    rows = connection.execute(query).all()
+    return {row[0] for row in rows}, {row[1]: bool(row[2]) for row in rows}
 
 
 def read_hashes(connection: Connection, photos_wanted: Collection[str]) -> dict[str, int]:

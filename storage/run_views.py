@@ -1,6 +1,6 @@
 """Runs as a page shows them: progress at a glance, errors by reason, dead members tried again."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection, func, select
@@ -12,9 +12,9 @@ from storage.crawl_parts import retry_parts
 from storage.crawl_report import read_crawl_progress
 from storage.crawl_tables import crawl_urls
 from storage.crawl_urls import retry_urls
-from storage.members import count_members, revive_members
+from storage.members import count_members_of, revive_members
 from storage.runs import clear_run_error, list_runs, lock_run, read_run, reopen_run
-from storage.stages import DONE, read_stages
+from storage.stages import DONE, Stage, read_stages_of
 from storage.tables import influencers, run_members
 
 REASONS = 20
@@ -53,13 +53,12 @@ def view_run(connection: Connection, run_id: int) -> RunView:
     Raises:
         NotFoundError: there is no such run.
     """
-    return _view(connection, read_run(connection, run_id))
+    return _view_all(connection, [read_run(connection, run_id)])[0]
 
 
 def view_runs(connection: Connection, *, before: int | None, limit: int) -> list[RunView]:
     """Return runs, newest first, from those older than ``before``."""
-    listed = [run for run in list_runs(connection) if before is None or run.id < before]
-    return [_view(connection, run) for run in listed[:limit]]
+    return _view_all(connection, list_runs(connection, before=before, limit=limit))
 
 
 def group_problems(connection: Connection, run_id: int) -> list[ProblemGroup]:
@@ -79,18 +78,22 @@ def group_problems(connection: Connection, run_id: int) -> list[ProblemGroup]:
         .order_by(func.count().desc())
         .limit(REASONS)
     )
-    groups = []
-    for row in connection.execute(query):
-        named = (
-            select(influencers.c.username)
-            .join(run_members, columns.influencer_id == influencers.c.id)
-            .where(*dead, reason == row.reason)
-            .order_by(influencers.c.username)
-            .limit(EXAMPLES)
-        )
-        names = tuple(connection.scalars(named))
-        groups.append(ProblemGroup(reason=row.reason, count=row.count, accounts=names))
-    return groups
+    counts: dict[str, int] = dict(connection.execute(query).all())
+    place = func.row_number().over(partition_by=reason, order_by=influencers.c.username)
+    numbered = (
+        select(influencers.c.username, reason.label("reason"), place.label("place"))
+        .join(run_members, columns.influencer_id == influencers.c.id)
+        .where(*dead)
+        .subquery()
+    )
+    first = select(numbered.c.reason, numbered.c.username).where(numbered.c.place <= EXAMPLES)
+    named: dict[str, list[str]] = {}
+    for why, username in connection.execute(first.order_by(numbered.c.place)):
+        named.setdefault(why, []).append(username)
+    return [
+        ProblemGroup(reason=why, count=count, accounts=tuple(named.get(why, ())))
+        for why, count in counts.items()
+    ]
 
 
 def _group_addresses(connection: Connection, run_id: int) -> list[ProblemGroup]:
@@ -146,17 +149,35 @@ def running(found: Collection[RunView]) -> bool:
     return any(not view.run.state.final for view in found)
 
 
-def _view(connection: Connection, run: Run) -> RunView:
-    if run.kind is RunKind.CRAWL:
-        crawl = read_crawl_progress(connection, run.id)
-        waiting = {MemberState.PENDING: crawl.total - crawl.done}
-        return _timed(run, crawl.stage, crawl.total, crawl.done, crawl.failed, waiting)
-    stages = read_stages(connection, run.id)
-    if stages:
-        done = sum(stage.state == DONE for stage in stages.values())
-        now = next((name for name, stage in stages.items() if stage.state == "running"), "")
-        return _timed(run, now, len(stages), done, 0, {})
-    counts = count_members(connection, run.id)
+def _view_all(connection: Connection, listed: Sequence[Run]) -> list[RunView]:
+    """Read what all need at once: a question for each run would be many for a page of them."""
+    keys = [run.id for run in listed if run.kind is not RunKind.CRAWL]
+    stages = read_stages_of(connection, keys) if keys else {}
+    classified = [key for key in keys if key not in stages]
+    counts = count_members_of(connection, classified) if classified else {}
+    return [
+        _view_crawl(connection, run)
+        if run.kind is RunKind.CRAWL
+        else _view_stages(run, stages[run.id])
+        if run.id in stages
+        else _view_members(run, counts[run.id])
+        for run in listed
+    ]
+
+
+def _view_crawl(connection: Connection, run: Run) -> RunView:
+    crawl = read_crawl_progress(connection, run.id)
+    waiting = {MemberState.PENDING: crawl.total - crawl.done}
+    return _timed(run, crawl.stage, crawl.total, crawl.done, crawl.failed, waiting)
+
+
+def _view_stages(run: Run, stages: Mapping[str, Stage]) -> RunView:
+    done = sum(stage.state == DONE for stage in stages.values())
+    now = next((name for name, stage in stages.items() if stage.state == "running"), "")
+    return _timed(run, now, len(stages), done, 0, {})
+
+
+def _view_members(run: Run, counts: dict[MemberState, int]) -> RunView:
     dead = counts[MemberState.DEAD]
     done = counts[MemberState.DONE] + dead
     return _timed(run, "accounts", sum(counts.values()), done, dead, counts)

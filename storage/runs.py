@@ -3,12 +3,16 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
 from schemas.errors import NotFoundError
 from schemas.runs import MemberState, Progress, Run, RunKind, RunState
 from storage.members import count_members
-from storage.tables import runs
+from storage.tables import run_members, runs
+
+# Made once: every message begins with it, and making a statement takes longer than running it.
+_ONE = select(runs).where(runs.c.id == bindparam("run_id"))
+_LOCKED = _ONE.with_for_update(read=True)
 
 
 def create_run(
@@ -37,10 +41,7 @@ def read_run(connection: Connection, run_id: int, *, lock: bool = False) -> Run:
     Raises:
         NotFoundError: there is no such run.
     """
-    query = select(runs).where(runs.c.id == run_id)
-    if lock:
-        query = query.with_for_update(read=True)
-    row = connection.execute(query).one_or_none()
+    row = connection.execute(_LOCKED if lock else _ONE, {"run_id": run_id}).one_or_none()
     if row is None:
         raise NotFoundError(f"There is no run {run_id}: 'afin runs list' shows those there are.")
     return _run(row)
@@ -57,15 +58,22 @@ def lock_run(connection: Connection, run_id: int) -> Run:
 
 
 def list_runs(
-    connection: Connection, *, state: RunState | None = None, kind: RunKind | None = None
+    connection: Connection,
+    *,
+    state: RunState | None = None,
+    kind: RunKind | None = None,
+    before: int | None = None,
+    limit: int | None = None,
 ) -> list[Run]:
-    """Return runs, newest first, perhaps only those of one state or kind."""
+    """Return runs, newest first: those of one state or kind, older than one, so many at most."""
     query = select(runs).order_by(runs.c.id.desc())
     if state is not None:
         query = query.where(runs.c.state == state)
     if kind is not None:
         query = query.where(runs.c.kind == kind)
-    return [_run(row) for row in connection.execute(query)]
+    if before is not None:
+        query = query.where(runs.c.id < before)
+    return [_run(row) for row in connection.execute(query.limit(limit))]
 
 
 def is_current(run: Run, generation: int) -> bool:
@@ -80,7 +88,13 @@ def end_run(
 
     Cancelling also raises the generation, so that messages on their way end at once.
     """
-    values: dict[str, Any] = {"state": state, "error": error, "finished_at": _now()}
+    every = select(func.count()).where(run_members.c.run_id == run_id).scalar_subquery()
+    values: dict[str, Any] = {
+        "state": state,
+        "error": error,
+        "finished_at": _now(),
+        "members": every,
+    }
     if state is RunState.CANCELLED:
         values["generation"] = runs.c.generation + 1
     result = connection.execute(
@@ -123,6 +137,7 @@ def reopen_run(connection: Connection, run_id: int) -> None:
             state=RunState.RUNNING,
             error=None,
             finished_at=None,
+            members=None,
             generation=runs.c.generation + 1,
         )
     )

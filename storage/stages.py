@@ -1,5 +1,6 @@
 """Stages of a training run: what is done, who holds the one that runs, what it left behind."""
 
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -45,9 +46,15 @@ def add_stages(connection: Connection, run_id: int, names: tuple[str, ...]) -> N
 
 def read_stages(connection: Connection, run_id: int) -> dict[str, Stage]:
     """Return the stages of a run by name."""
-    query = select(run_stages).where(run_stages.c.run_id == run_id)
-    return {
-        row.stage: Stage(
+    return read_stages_of(connection, [run_id]).get(run_id, {})
+
+
+def read_stages_of(connection: Connection, run_ids: Collection[int]) -> dict[int, dict[str, Stage]]:
+    """Return the stages of runs by run and name; of runs without any nothing."""
+    query = select(run_stages).where(run_stages.c.run_id.in_(run_ids))
+    found: dict[int, dict[str, Stage]] = {}
+    for row in connection.execute(query):
+        found.setdefault(row.run_id, {})[row.stage] = Stage(
             stage=row.stage,
             state=row.state,
             done=row.done,
@@ -59,8 +66,7 @@ def read_stages(connection: Connection, run_id: int) -> dict[str, Stage]:
             mark=row.mark,
             seconds=row.seconds,
         )
-        for row in connection.execute(query)
-    }
+    return found
 
 
 class DoneStage(Frozen):

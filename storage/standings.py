@@ -39,6 +39,12 @@ def main_verdict(found: Sequence[Verdict]) -> Verdict | None:
     return next((one for one in found if one.method == PRIMARY), found[0] if found else None)
 
 
+def main_document(stored: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """Return the verdict that counts among those of a bundle's methods, as it was stored."""
+    first = stored[0] if stored else None
+    return next((one for one in stored if one["method"] == PRIMARY), first)
+
+
 def save_standings(
     connection: Connection,
     *,
@@ -57,22 +63,23 @@ def save_standings(
         verdict = main_verdict(concluded[influencer_id])
         if verdict is None:
             continue
-        shared = {
+        copied = {
             "influencer_id": influencer_id,
             "certainty": verdict.certainty,
             "interactions": interactions.get(influencer_id),
+            "followers": followers.get(influencer_id),
         }
         rows.append(
-            shared
+            copied
             | verdict.model_dump(include={"usable", "unknown", "lacking", "enough"})
             | {
+                "several": sum(share.posts for share in verdict.shares) > verdict.usable,
                 "bundle_id": bundle_id,
                 "run_id": run_id,
                 "disputed": count_disputed(concluded[influencer_id]),
                 "concluded_at": now,
             }
         )
-        copied = shared | {"followers": followers.get(influencer_id)}
         wanted = {"category", "posts", "share", "low", "high", "threshold", "chosen"}
         # Most of thirteen categories are empty: their absence says as much.
         shares += [
@@ -94,19 +101,19 @@ def count_disputed(found: Sequence[Verdict]) -> int:
 
 
 def note_followers(connection: Connection, influencer_id: int, followers: int) -> None:
-    """Carry an account's new number of followers into what rankings read."""
-    connection.execute(
-        update(standing_shares)
-        .where(standing_shares.c.influencer_id == influencer_id)
-        .values(followers=followers)
-    )
+    """Carry an account's new number of followers into what lists and rankings read."""
+    for table in (standings, standing_shares):
+        connection.execute(
+            update(table).where(table.c.influencer_id == influencer_id).values(followers=followers)
+        )
 
 
 def read_standings(connection: Connection, influencer_ids: Collection[int]) -> dict[int, Standing]:
     """Return where accounts stand, by their ids."""
     found: dict[int, Standing] = {}
     for part in in_parts(influencer_ids):
-        query = select(standings).where(standings.c.influencer_id.in_(part))
+        query = select(*(standings.c[name] for name in Standing.model_fields))
+        query = query.where(standings.c.influencer_id.in_(part))
         for row in connection.execute(query).mappings():
             found[row["influencer_id"]] = Standing.model_validate(dict(row))
     return found

@@ -15,12 +15,19 @@ from sqlalchemy import (
 )
 
 # Their tables belong to the same metadata, which is whole once this module is imported.
-from storage import crawl_tables, event_tables, web_tables
+from storage import crawl_tables, event_tables, map_tables, web_tables
 from storage.columns import Id, Instant, Json, metadata
 
-__all__ = ["SCHEMA_VERSION", "crawl_tables", "event_tables", "metadata", "web_tables"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "crawl_tables",
+    "event_tables",
+    "map_tables",
+    "metadata",
+    "web_tables",
+]
 
-SCHEMA_VERSION = "0006"
+SCHEMA_VERSION = "0009"
 """The newest migration; a test holds it to migrations/versions."""
 
 
@@ -64,7 +71,7 @@ influencers = Table(
     metadata,
     Column("id", Id, primary_key=True),
     Column("username", String(30), nullable=False, unique=True),
-    Column("followers", BigInteger),
+    Column("followers", BigInteger, index=True),
     Column("imported_from", Text, nullable=False, default=""),
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
@@ -187,6 +194,8 @@ runs = Table(
     Column("error", Text),
     Column("created_at", Instant, nullable=False),
     Column("finished_at", Instant),
+    # How many accounts it has, once it has ended: counting those of many runs takes long.
+    Column("members", Integer),
 )
 
 run_members = Table(

@@ -9,6 +9,7 @@ from schemas.base import Frozen
 from storage.crawl_tables import tagged_post_photos, tagged_posts
 from storage.database import ROWS_PER_STATEMENT, in_parts, insert_or_update
 from storage.tables import image_vectors
+from storage.web_tables import doubts
 
 
 class NewTaggedPost(Frozen):
@@ -85,7 +86,8 @@ def settle_tagged_photo(
 class TaggedPost(Frozen):
     """One post under one tag; the same post under another tag is another row.
 
-    ``name`` is the same for all rows of a post.
+    ``name`` is the same for all rows of a post. ``settled``: a person has said that the category is
+    right, or which one is.
     """
 
     id: int
@@ -96,6 +98,7 @@ class TaggedPost(Frozen):
     username: str | None
     posted_at: datetime | None
     photos: tuple[str, ...]
+    settled: bool = False
 
 
 def newest_tagged(connection: Connection) -> int:
@@ -106,23 +109,47 @@ def newest_tagged(connection: Connection) -> int:
 def read_tagged(
     connection: Connection, categories: Collection[str], *, until: int
 ) -> list[TaggedPost]:
-    """Return the tagged posts of some categories up to an id, in the order of their ids."""
+    """Return the tagged posts of some categories up to an id, in the order of their ids.
+
+    Where a person has corrected a category, that counts; posts that are none of ``categories`` then
+    are left out.
+    """
     query = select(tagged_posts).where(*_chosen(categories, until)).order_by(tagged_posts.c.id)
     rows = connection.execute(query).all()
     photos = _read_photos(connection, [row.id for row in rows])
-    return [
-        TaggedPost(
-            id=row.id,
-            name=f"{row.source}:{row.external_id}",
-            tag=row.tag,
-            category=row.category,
-            caption=row.caption,
-            username=row.username,
-            posted_at=row.posted_at,
-            photos=tuple(photos.get(row.id, ())),
+    said = _read_settled(connection)
+    found = []
+    for row in rows:
+        name = f"{row.source}:{row.external_id}"
+        truth = said.get((name, row.category), row.category)
+        if truth not in categories:
+            continue
+        found.append(
+            TaggedPost(
+                id=row.id,
+                name=name,
+                tag=row.tag,
+                category=truth,
+                caption=row.caption,
+                username=row.username,
+                posted_at=row.posted_at,
+                photos=tuple(photos.get(row.id, ())),
+                settled=(name, row.category) in said,
+            )
         )
-        for row in rows
-    ]
+    return found
+
+
+def _read_settled(connection: Connection) -> dict[tuple[str, str], str | None]:
+    """Return what people said of doubted posts, by name and tag's category; None: none of ours."""
+    columns = doubts.c
+    query = select(columns.target, columns.given, columns.categories).where(
+        columns.kind == "post", columns.decision.is_not(None)
+    )
+    return {
+        (row.target, row.given): row.categories[0] if row.categories else None
+        for row in connection.execute(query)
+    }
 
 
 def count_missing_tagged(

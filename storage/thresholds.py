@@ -1,9 +1,10 @@
 """What another threshold would do to the verdicts in force, and how good it would be."""
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, select
+from sqlalchemy import Connection, Text, and_, cast, func, or_, select
 
 from schemas.base import Frozen
 from schemas.errors import UsageError
@@ -77,6 +78,12 @@ def count_in_force(connection: Connection) -> dict[str, int]:
     return dict(connection.execute(query).all())
 
 
+def is_in_force(connection: Connection, bundle_id: str) -> bool:
+    """Whether a bundle's verdict is in force for any account."""
+    query = select(standings.c.influencer_id).where(standings.c.bundle_id == bundle_id)
+    return connection.scalar(query.limit(1)) is not None
+
+
 def compare_bundles(connection: Connection, first: str, second: str) -> Comparison:
     """Compare the newest verdicts of two bundles on at most 500 accounts that both judged.
 
@@ -112,22 +119,27 @@ def _between(connection: Connection, bundle_id: str, category: str, low: float, 
     query = (
         select(func.count())
         .select_from(standing_shares)
-        .join(standings, standings.c.influencer_id == columns.influencer_id)
-        .where(
-            columns.category == category,
-            columns.share >= low,
-            columns.share < high,
-            standings.c.bundle_id == bundle_id,
-        )
+        .where(columns.category == category, columns.share >= low, columns.share < high)
     )
+    if _is_mixed(connection, bundle_id):
+        query = query.join(standings, standings.c.influencer_id == columns.influencer_id)
+        query = query.where(standings.c.bundle_id == bundle_id)
     return connection.scalars(query).one()
+
+
+def _is_mixed(connection: Connection, bundle_id: str) -> bool:
+    """Whether another bundle's verdicts are in force too; else no share need be asked whose."""
+    columns = standings.c
+    other = or_(columns.bundle_id < bundle_id, columns.bundle_id > bundle_id)
+    return connection.scalar(select(columns.influencer_id).where(other).limit(1)) is not None
 
 
 def _scored(connection: Connection, bundle_id: str, category: str) -> Iterable[tuple[bool, float]]:
     """Return for each labelled account whether it truly has a category, and its share of it."""
     labels: Any = truth_labels.c
     query = (
-        select(labels.target, labels.categories, standing_shares.c.share)
+        # As text: whether it names a category takes no parsing of thousands of lists.
+        select(labels.target, cast(labels.categories, Text), standing_shares.c.share)
         .join(influencers, influencers.c.username == labels.target)
         .join(standings, standings.c.influencer_id == influencers.c.id)
         .outerjoin(
@@ -144,8 +156,9 @@ def _scored(connection: Connection, bundle_id: str, category: str) -> Iterable[t
         )
     )
     found: dict[str, tuple[bool, float]] = {}
-    for row in connection.execute(query):
+    named = json.dumps(category)
+    for target, categories, share in connection.execute(query):
         # Where labellers disagree, what all of them name counts.
-        true = category in row.categories and found.get(row.target, (True, 0.0))[0]
-        found[row.target] = (true, row.share or 0.0)
+        true = named in categories and found.get(target, (True, 0.0))[0]
+        found[target] = (true, share or 0.0)
     return found.values()

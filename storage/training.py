@@ -2,11 +2,13 @@
 
 from collections.abc import Collection, Iterator, Sequence
 
-from sqlalchemy import ColumnElement, Connection, exists, func, select
+from sqlalchemy import ColumnElement, Connection, exists, func, select, true
 
 from schemas.base import Frozen
+from storage.bulk import among
 from storage.database import in_parts, insert_or_update
 from storage.tables import image_vectors, training_examples
+from storage.web_tables import doubts
 
 TRAIN = "train"
 """The only split that is ever trained on."""
@@ -63,7 +65,7 @@ def example_pairs(
     found: set[tuple[str, str]] = set()
     for part in in_parts(photos):
         query = select(columns.photo_sha256, columns.category).where(
-            columns.source == source, columns.photo_sha256.in_(part)
+            columns.source == source, among(connection, columns.photo_sha256, part)
         )
         found.update((row.photo_sha256, row.category) for row in connection.execute(query))
     return found
@@ -121,7 +123,27 @@ def training_captions(
 
 def _trainable(categories: Collection[str], until: int) -> tuple[ColumnElement[bool], ...]:
     columns = training_examples.c
-    return (columns.split == TRAIN, columns.category.in_(categories), columns.id <= until)
+    return (
+        columns.split == TRAIN,
+        columns.category.in_(categories),
+        columns.id <= until,
+        ~is_corrected(until),
+    )
+
+
+def is_corrected(until: int | None = None) -> ColumnElement[bool]:
+    """Return the condition that a person has given an example's photo another label instead.
+
+    Only if that label is known to a snapshot that ends ``until``: what a run began with stays.
+    """
+    columns = doubts.c
+    return exists().where(
+        columns.kind == "photo",
+        columns.target == training_examples.c.photo_sha256,
+        columns.given == training_examples.c.category,
+        columns.decision == "correct",
+        true() if until is None else columns.example_id <= until,
+    )
 
 
 def count_missing_vectors(

@@ -12,6 +12,7 @@ from storage.tables import image_vectors, posts, text_vectors
 
 Vector = NDArray[np.float32]
 _STORED = np.dtype("<f2")
+_EDGE = float(np.finfo(_STORED).max)
 
 
 class Unusable(Frozen):
@@ -105,6 +106,19 @@ def read_text_vectors(
     return found
 
 
+def known_text_vectors(
+    connection: Connection, text_model: str, captions: Collection[str]
+) -> set[str]:
+    """Return which of some captions have been tried already."""
+    found: set[str] = set()
+    for part in in_parts(captions):
+        query = select(text_vectors.c.caption_sha256).where(
+            text_vectors.c.text_model == text_model, text_vectors.c.caption_sha256.in_(part)
+        )
+        found.update(connection.scalars(query))
+    return found
+
+
 def forget_unused_captions(connection: Connection, captions: Collection[str]) -> None:
     """Delete the vectors of those captions that no post says any more."""
     for part in in_parts(captions):
@@ -121,8 +135,7 @@ def pack(vector: Vector) -> bytes:
 
     Values beyond float16's range are brought to its edge.
     """
-    edge = float(np.finfo(_STORED).max)
-    return np.clip(vector, -edge, edge).astype(_STORED).tobytes()
+    return np.clip(vector, -_EDGE, _EDGE).astype(_STORED).tobytes()
 
 
 def unpack(data: bytes) -> Vector:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, and_, func, select
 
 from schemas.verdicts import PostOutcome, StoredVerdict, Verdict
 from storage.database import in_parts, insert_or_update
-from storage.standings import PRIMARY, save_standings
+from storage.standings import main_document, save_standings
 from storage.tables import influencers, outcomes, verdicts
 
 
@@ -155,12 +155,12 @@ def newest_of_both(
     named: dict[str, dict[int, set[str]]] = {first: {}, second: {}}
     for part in in_parts(ids):
         query = (
-            select(verdicts)
+            select(verdicts.c.influencer_id, verdicts.c.bundle_id, verdicts.c.verdicts)
             .where(verdicts.c.influencer_id.in_(part), verdicts.c.bundle_id.in_((first, second)))
             .order_by(verdicts.c.run_id)
         )
         for row in connection.execute(query):
             # As stored: checking every field of so many verdicts would take most of the time.
-            main = [one for one in row.verdicts if one["method"] == PRIMARY] or row.verdicts[:1]
-            named[row.bundle_id][row.influencer_id] = set(main[0]["categories"] if main else ())
+            main = main_document(row.verdicts)
+            named[row.bundle_id][row.influencer_id] = set(main["categories"] if main else ())
     return [(named[first][key], named[second][key]) for key in ids]

@@ -11,6 +11,9 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    UniqueConstraint,
+    false,
+    text,
 )
 
 from storage.columns import Id, Instant, Json, metadata
@@ -43,8 +46,19 @@ standings = Table(
     # Likes and comments a post; null where no post tells.
     Column("interactions", Float),
     Column("concluded_at", Instant, nullable=False),
-    Index(None, "certainty", "influencer_id"),
+    # A copy, so that filters read one index and nothing else.
+    Column("followers", BigInteger),
+    # Whether posts count for several categories each, so that shares may sum to more than 1.
+    Column("several", Boolean, nullable=False, server_default=false()),
+    Index("ix_standings_certain", "certainty", "influencer_id", "followers", "interactions"),
     Index(None, "disputed", "certainty", "influencer_id"),
+    Index(None, "bundle_id"),
+    Index(
+        "ix_standings_several",
+        "influencer_id",
+        sqlite_where=text("several"),
+        postgresql_where=text("several"),
+    ),
 )
 
 standing_shares = Table(
@@ -70,6 +84,7 @@ standing_shares = Table(
         "followers",
         "interactions",
         "certainty",
+        "chosen",
     ),
 )
 
@@ -122,6 +137,30 @@ reviews = Table(
     Column("bundle_id", String(40)),
     Column("said", String(40)),
     Column("decided_at", Instant, nullable=False, index=True),
+)
+
+# Labels of training photos and tagged posts that a model, asked without them, did not believe.
+doubts = Table(
+    "doubts",
+    metadata,
+    Column("id", Id, primary_key=True),
+    # "photo": the target is its content; "post": a tagged post, by source and external id.
+    Column("kind", String(8), nullable=False),
+    Column("target", String(300), nullable=False),
+    Column("given", String(40), nullable=False),
+    Column("suggested", String(40), nullable=False),
+    Column("given_probability", Float, nullable=False),
+    Column("suggested_probability", Float, nullable=False),
+    Column("found_at", Instant, nullable=False),
+    Column("skipped_by", Json, nullable=False),
+    # Null until somebody has looked: "accept" (the label is right) or "correct".
+    Column("decision", String(10)),
+    Column("categories", Json),
+    # The training example that took the place of the wrong one: earlier snapshots keep that.
+    Column("example_id", BigInteger),
+    Column("reviewer", String(60)),
+    Column("decided_at", Instant),
+    UniqueConstraint("kind", "target", "given"),
 )
 
 overrides = Table(

@@ -1,5 +1,6 @@
 """The Celery application: its queues, routes and limits."""
 
+import logging
 import ssl
 import threading
 from collections.abc import Callable
@@ -14,6 +15,9 @@ from schemas.runs import Run
 from schemas.settings import Settings, load_settings
 from tasks.addresses import read_broker_url
 from tasks.clock import SteadySchedule
+from tasks.telling import tell_arguments
+
+log = logging.getLogger(__name__)
 
 EVENT_SUFFIX = ".event"
 """Queues with this ending hold work for new accounts and are served before bulk work."""
@@ -32,6 +36,7 @@ ROUTES = {
     "images.*": "gpu",
     "texts.*": "cpu",
     "explain.*": "cpu",
+    "maps.*": "cpu",
     "verdicts.*": "cpu",
     "runs.*": "control",
     "events.handle": "control.event",
@@ -144,6 +149,8 @@ def configure(app: Celery, settings: Settings) -> None:
             "unacked_restore_throttle": 1,
             # Serve the first queue named until it is empty: events before bulk work.
             "queue_order_strategy": "priority",
+            # One list a queue and not one for each of Celery's own priorities, which nobody uses.
+            "priority_steps": [0],
             "socket_keepalive": True,
             "health_check_interval": 30,
         }
@@ -170,10 +177,12 @@ def configure(app: Celery, settings: Settings) -> None:
         },
         task_acks_late=True,
         task_reject_on_worker_lost=True,
-        worker_send_task_events=True,
+        # Flower asks for them, again and again, for as long as it runs; else nobody listens.
+        worker_send_task_events=False,
         worker_prefetch_multiplier=1,
-        worker_hijack_root_logger=True,
-        # Celery prints every setting at start-up otherwise, and colours a log file.
+        # Logs are ours (tasks/logs.py); Celery would replace them, and colour a file's.
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
         worker_log_color=False,
         task_serializer="json",
         result_serializer="json",
@@ -197,6 +206,7 @@ def configure(app: Celery, settings: Settings) -> None:
             "tasks.images",
             "tasks.texts",
             "tasks.explain",
+            "tasks.maps",
             "tasks.verdicts",
             "tasks.scrape",
             "tasks.crawl",
@@ -226,6 +236,7 @@ def _refreshes(settings: Settings) -> dict[str, Any]:
 app = Celery("afin")
 app.loader.override_backends = dict.fromkeys(("redis", "rediss"), "tasks.results:CountingBackend")
 configure(app, load_settings())
+tell_arguments()
 
 
 def connect(settings: Settings) -> None:
@@ -237,6 +248,25 @@ def connect(settings: Settings) -> None:
     # Queues and exchanges are made once, and RabbitMQ's are of another type than Redis's.
     vars(app).pop("amqp", None)
     configure(app, settings)
+
+
+def declare_queues() -> None:
+    """Make every queue on a RabbitMQ, whoever serves it; wait for one that does not answer.
+
+    A worker binds all of them to the exchanges that hold messages back, and would find those
+    missing of workers that start after it.
+    """
+    if not _is_rabbitmq(app.conf.broker_url):
+        return
+    with app.connection_for_write() as connection:
+        connection.ensure_connection(
+            lambda error, wait_s: log.warning(
+                "RabbitMQ cannot be reached: %s. Trying again in %g s.", error, wait_s
+            ),
+            interval_start=2,
+        )
+        for queue in app.amqp.queues.values():
+            queue(connection.default_channel).declare()
 
 
 def control_queue(run: Run) -> str:

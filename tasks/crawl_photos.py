@@ -1,6 +1,7 @@
 """Photos of a crawl: fetched side by side, judged, settled in batches while others fly on."""
 
 import asyncio
+import contextlib
 import logging
 import math
 import threading
@@ -15,6 +16,7 @@ from schemas.errors import FetchError, PhotoError
 from schemas.runs import Run
 from storage.crawl_urls import WantedUrl, touch_shard
 from storage.runs import is_current, read_run
+from tasks.app import app
 from tasks.context import Context, context
 from tasks.crawl_judge import Judges
 from tasks.crawl_settle import Catch, settle
@@ -22,12 +24,17 @@ from tasks.fetching import fetching
 
 log = logging.getLogger(__name__)
 
-BATCH = 200
+BATCH = 500
 BATCH_S = 0.2
 """Ends of fetches are stored together: so many, or as many as come in this time."""
 
-ENOUGH = 0.9
-"""A shard's message ends once this share is settled; the slow ones go on without holding it up."""
+ENOUGH = 0.5
+HELD_UP_S = 2.0
+"""A shard's message ends once this share is settled, or after so long.
+
+The others go on without holding it up: a fifth may lie on hosts that say nothing for a while. What
+flies at once stays bounded by the crawl's window.
+"""
 
 BEAT_S = 5.0
 SETTLE_TRIES = 4
@@ -48,6 +55,7 @@ class _Shard:
     slow: int
     stored: int = 0
     error: Exception | None = None
+    let_go: bool = False
     tasks: list["asyncio.Task[None]"] = field(default_factory=list)
     enough: asyncio.Event = field(default_factory=asyncio.Event)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
@@ -102,7 +110,9 @@ class Crawler:
         shard = _Shard(run, number, left=len(wanted), slow=slow)
         shard.tasks = [self._start(self._fly(_Flight(shard, one))) for one in wanted]
         self._start(self._watch(shard))
-        await shard.enough.wait()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(shard.enough.wait(), HELD_UP_S)
+        shard.let_go = True
         if shard.error is not None:
             raise shard.error
         return len(wanted) - shard.left, shard.stored
@@ -184,6 +194,9 @@ class Crawler:
                 break
         for flight, one in batch:
             flight.end(stored=one.url_id in stored)
+        # The crawl may have waited for just these, and their message has ended long ago.
+        if any(not flight.shard.left and flight.shard.let_go for flight, _ in batch):
+            await loop.run_in_executor(self.keepers, wake_feeder, run_id)
 
     async def _watch(self, shard: _Shard) -> None:
         """Keep the sweeper off a shard while it flies, and end it when its run was cancelled."""
@@ -224,6 +237,14 @@ def _crawler(fetcher: Fetcher) -> Crawler:
 @lru_cache(1)
 def _open(fetcher: Fetcher) -> Crawler:
     return Crawler(context(), fetcher, Judges(context()))
+
+
+def wake_feeder(run_id: int) -> None:
+    """Let a crawl send out more, or end; the sweeper does the same a little later."""
+    try:
+        app.send_task("runs.feed", (run_id,))
+    except Exception as error:  # noqa: BLE001 - a broker that is away costs no more than that
+        log.warning("crawl %s: nobody was told: %s", run_id, type(error).__name__)
 
 
 def _beat(resources: Context, run: Run, shard: int) -> bool:

@@ -15,7 +15,13 @@ from storage.crawl_urls import (
     rest_urls,
     settle_urls,
 )
-from storage.likeness import NEAR, PLACEHOLDER, find_alike, known_placeholders, learn_placeholders
+from storage.likeness import (
+    PLACEHOLDER,
+    alike_within,
+    find_alike,
+    known_placeholders,
+    learn_placeholders,
+)
 from storage.photos import PhotoRow, add_photos, known_photos, settle_place
 from storage.runs import read_run
 from storage.tagged import settle_tagged_photo
@@ -188,7 +194,9 @@ def _find_twins(
     """Which photos look like one there is already in their categories, or like another of these."""
     phashes = {row.sha256: row.phash for row in rows.values() if row.phash is not None}
     alike = set(find_alike(connection, phashes, categories=categories))
-    return alike | _alike_within(phashes, alike)
+    return alike | alike_within(
+        {sha256: phash for sha256, phash in phashes.items() if sha256 not in alike}
+    )
 
 
 def _settle_posts(
@@ -205,20 +213,6 @@ def _settle_posts(
 def _name_outcome(sha256: str, uses: Sequence[Use], pairs: Collection[tuple[str, str]]) -> str:
     new = any(use.use != "example" or (sha256, use.category) not in pairs for use in uses)
     return STORED if new else "duplicate"
-
-
-def _alike_within(phashes: Mapping[str, int], found: Collection[str]) -> set[str]:
-    """Of photos of one batch that look the same, all but the first."""
-    kept: list[int] = []
-    alike: set[str] = set()
-    for sha256, phash in phashes.items():
-        if sha256 in found:
-            continue
-        if any((phash ^ other).bit_count() <= NEAR for other in kept):
-            alike.add(sha256)
-        else:
-            kept.append(phash)
-    return alike
 
 
 def _example(source: str, category: str, sha256: str) -> NewExample:

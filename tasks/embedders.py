@@ -110,6 +110,7 @@ class Embedders:
     def __init__(self, load: Load, *, held: int = HELD) -> None:
         self._load = load
         self._held = held
+        self.closed = False
         self._slots: OrderedDict[str, _Slot] = OrderedDict()
         self._named: dict[Name, str] = {}
         self._lock = threading.Lock()
@@ -145,6 +146,7 @@ class Embedders:
 
     def close(self, *, drain: bool = True) -> None:
         """Close every embedder; what is in line is computed first, or fails if not ``drain``."""
+        self.closed = True
         for embedder in self.all():
             embedder.close(drain=drain)
 

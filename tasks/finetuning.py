@@ -15,6 +15,7 @@ import numpy as np
 from celery import current_task
 from numpy.typing import NDArray
 
+from pipelines.split import FIT, HOLDOUT, VALIDATION
 from pipelines.vision.checkpoint import read_history
 from pipelines.vision.decode import PhotoLimits
 from schemas.bundles import BackboneRef, TunedWeights
@@ -27,6 +28,7 @@ from storage.stages import note_output
 from storage.training import read_examples
 from storage.vectors import read_image_vectors
 from tasks.context import Context
+from tasks.samples import read_parts
 from tasks.stages import Outputs, Report
 from tasks.turns import DeviceTurns
 
@@ -57,6 +59,7 @@ class Lesson:
     hyper: FineTuning
     seed: int
     checkpoint: Path
+    held: NDArray[np.bool_] | None = None
 
 
 def fine_tune_backbone(
@@ -81,7 +84,7 @@ def fine_tune_backbone(
     if hyper.trained == "head":
         tuned = _train_head(resources, run, outputs, hyper, watch)
     else:
-        lesson = read_lesson(resources, run)
+        lesson = read_lesson(resources, run, outputs)
         if resources.settings.train_processes > 1:
             _train_in_team(resources, run, lesson, watch)
         tuned = train_lesson(resources, lesson, watch)
@@ -99,8 +102,11 @@ def fine_tune_backbone(
     }
 
 
-def read_lesson(resources: Context, run: Run) -> Lesson:
+def read_lesson(resources: Context, run: Run, outputs: Outputs) -> Lesson:
     """Read what a run fine-tunes on, and which network it begins with.
+
+    Photos that the run validates on are held out here too, and those it holds out altogether are
+    not looked at: else every later figure on them would flatter.
 
     Raises:
         WeightsError: the network's weights cannot be had.
@@ -109,7 +115,7 @@ def read_lesson(resources: Context, run: Run) -> Lesson:
     from pipelines.vision.loading import LabelledPhotos
 
     settings = resources.settings
-    hashes, labels = _read_labelled(resources, run)
+    hashes, labels, held = _read_labelled(resources, run, outputs)
     return Lesson(
         resolve_backbone(
             run.params["backbone"],
@@ -127,18 +133,32 @@ def read_lesson(resources: Context, run: Run) -> Lesson:
         FineTuning.model_validate(run.params["finetune"]),
         run.params["seed"],
         checkpoint_path(resources, run.id),
+        held,
     )
 
 
-def _read_labelled(resources: Context, run: Run) -> tuple[list[str], NDArray[np.int64]]:
-    """Return hash and label of each photo to learn from; none of a source that is held out."""
+def _read_labelled(
+    resources: Context, run: Run, outputs: Outputs
+) -> tuple[list[str], NDArray[np.int64], NDArray[np.bool_] | None]:
+    """Return hash, label and whether it is held out of each photo to learn from or validate on.
+
+    A run that began before splits came first has none to go by: None.
+    """
     classes: list[str] = run.params["classes"]
     with resources.database.read() as connection:
         examples = read_examples(connection, classes, until=run.params["until"])
+    parts = read_parts(resources, outputs)
     away = run.params.get("holdout_source")
-    kept = [example for example in examples if away is None or example.source != away]
-    labels = [classes.index(example.category) for example in kept]
-    return [example.photo_sha256 for example in kept], np.array(labels, np.int64)
+    kept = [
+        example
+        for example in examples
+        if (away is None or example.source != away)
+        and parts.get(example.photo_sha256, FIT) != HOLDOUT
+    ]
+    labels = np.array([classes.index(example.category) for example in kept], np.int64)
+    held = [parts.get(example.photo_sha256, FIT) == VALIDATION for example in kept]
+    hashes = [example.photo_sha256 for example in kept]
+    return hashes, labels, np.array(held, np.bool_) if parts else None
 
 
 def checkpoint_path(resources: Context, run_id: int) -> Path:
@@ -161,6 +181,7 @@ def train_lesson(
         classes=lesson.classes,
         hyper=lesson.hyper,
         seed=lesson.seed,
+        held=lesson.held,
         machine=Machine(
             team or Team(device=pick_device(settings.device)),
             threads=settings.train_threads or os.cpu_count() or 1,
@@ -225,7 +246,7 @@ def _train_head(
 ) -> "FineTuned":
     from pipelines.vision.finetune import fine_tune_head
 
-    hashes, labels = _read_labelled(resources, run)
+    hashes, labels, held = _read_labelled(resources, run, outputs)
     backbone = BackboneRef.model_validate(outputs["backbone"])
     with resources.database.read() as connection:
         vectors = read_image_vectors(connection, backbone.hash, set(hashes))
@@ -237,6 +258,7 @@ def _train_head(
         classes=len(run.params["classes"]),
         hyper=hyper,
         seed=run.params["seed"],
+        held=None if held is None else held[rows],
         watch=watch,
     )
 

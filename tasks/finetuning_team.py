@@ -8,6 +8,8 @@ from pipelines.vision.finetune import Watch
 from pipelines.vision.team import join_team
 from schemas.errors import AfinError, TrainingError
 from storage.runs import read_run
+from storage.stages import read_stages
+from tasks.at_work import at_work
 from tasks.context import context
 from tasks.finetuning import (
     PARENT,
@@ -17,22 +19,27 @@ from tasks.finetuning import (
     take_turns,
     train_lesson,
 )
+from tasks.logs import set_up_logs
 
 
 def main(run_id: int) -> int:
     """Bring a run's checkpoint to its last epoch, together with the rest of the team."""
     resources = context()
+    set_up_logs(resources.settings, "train.team")
     with resources.database.read() as connection:
         run = read_run(connection, run_id)
+        stages = read_stages(connection, run_id)
+    outputs = {name: done.output for name, done in stages.items() if done.output is not None}
     try:
-        with join_team(pick_device(resources.settings.device)) as team:
+        device = pick_device(resources.settings.device)
+        with at_work(run=run_id), join_team(device) as team:
             wait = take_turns(resources, team.device)
 
             def before_step() -> None:
                 _require_parent()
                 wait()
 
-            train_lesson(resources, read_lesson(resources, run), Watch(before_step), team)
+            train_lesson(resources, read_lesson(resources, run, outputs), Watch(before_step), team)
     except TrainingError as error:
         # Another try would meet it again, so the worker has to hear of it.
         path = complaint_path(checkpoint_path(resources, run_id))

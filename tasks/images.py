@@ -2,27 +2,29 @@
 
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import nullcontext, suppress
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sqlalchemy import Connection
 
 from schemas.base import Frozen
 from schemas.bundles import BackboneRef
 from schemas.errors import AfinError, LostBlobError, NotFoundError, PhotoError
+from schemas.runs import Run
 from storage.bundles import find_bundle
-from storage.members import touch_member
-from storage.photos import photos_of_posts
+from storage.members import touch_members
+from storage.photos import photos_of_members, photos_of_posts
 from storage.runs import is_current, read_run
 from storage.stages import keep_lease, read_stages
 from storage.tagged import photos_of_tagged
 from storage.training import example_photos
 from storage.vectors import Unusable, known_image_vectors, save_image_vectors
 from tasks.app import task
-from tasks.chords import never_failing, noting_problems
+from tasks.chords import handing_back, never_failing, noting_problems
 from tasks.context import Context, context
 from tasks.embedders import Embedder
 from tasks.metrics import METRICS
@@ -36,6 +38,9 @@ SHARD_DEADLINE_S = 600.0
 HEARTBEAT_S = 5.0
 """How often a shard at work says so."""
 
+Beat = Callable[[Connection], None]
+"""Says in a transaction that a shard is at work."""
+
 
 class ShardResult(Frozen):
     """What became of one shard: photos it named, known before, computed now, unusable."""
@@ -46,7 +51,7 @@ class ShardResult(Frozen):
     unusable: int = 0
 
 
-@task("images.embed")
+@task("images.embed", ignore_result=True)
 @never_failing
 def embed(run_id: int, generation: int, influencer_id: int, first: int, last: int) -> str:
     """Embed the photos of an account's posts with ids from ``first`` to ``last``.
@@ -56,21 +61,68 @@ def embed(run_id: int, generation: int, influencer_id: int, first: int, last: in
     resources = context()
     with resources.database.read() as connection:
         run = read_run(connection, run_id)
-        if not is_current(run, generation) or run.bundle_id is None:
+        if not is_current(run, generation):
             return "stale"
         shown = photos_of_posts(connection, influencer_id, first=first, last=last, scope=run.scope)
+    return _embed_members(resources, run, [influencer_id], shown)
 
-    def beat() -> None:
-        with resources.database.write() as connection:
-            touch_member(connection, run_id, influencer_id)
 
-    with noting_problems(resources, run_id, influencer_id):
+@task("images.embed_accounts", ignore_result=True)
+@never_failing
+def embed_accounts(run_id: int, generation: int, first_account: int, last_account: int) -> str:
+    """Embed all photos of the accounts in flight between two ids, both included.
+
+    What could not be done is noted on the members and found missing when they are concluded.
+    """
+    resources = context()
+    with resources.database.read() as connection:
+        run = read_run(connection, run_id)
+        if not is_current(run, generation):
+            return "stale"
+        members, shown = photos_of_members(
+            connection,
+            run_id,
+            _backbone_hash(resources, run),
+            first=first_account,
+            last=last_account,
+            scope=run.scope,
+        )
+    known = {sha256 for sha256, tried in shown.items() if tried}
+    return _embed_members(resources, run, sorted(members), shown, known)
+
+
+def _backbone_hash(resources: Context, run: Run) -> str:
+    """Return what a run's vectors go by; nothing for a bundle that cannot be read: told later."""
+    try:
+        return resources.bundle(run.bundle_id or "").manifest.backbone.hash
+    except AfinError:
+        return ""
+
+
+def _embed_members(
+    resources: Context,
+    run: Run,
+    members: Sequence[int],
+    shown: Collection[str],
+    known: Collection[str] | None = None,
+) -> str:
+    if run.bundle_id is None:
+        return "stale"
+
+    def beat(connection: Connection) -> None:
+        touch_members(connection, run.id, members)
+
+    with (
+        noting_problems(resources, run.id, *members),
+        handing_back(lambda: resources.embedders.closed),
+    ):
         ref = resources.bundle(run.bundle_id).manifest.backbone
         with resources.embedders.borrow(ref.name, ref) as embedder:
             turns = DeviceTurns(resources.settings.data_dir, embedder.backbone.device)
             with turns.urgent() if run.urgent else nullcontext():
-                result = embed_photos(resources, embedder, shown, beat, urgent=run.urgent)
-        beat()
+                result = embed_photos(
+                    resources, embedder, shown, beat, urgent=run.urgent, known=known
+                )
     return _summary(result)
 
 
@@ -100,14 +152,15 @@ def _embed_training(
         wanted = find(connection, run.params["classes"], first=first, last=last)
     ref = BackboneRef.model_validate(output)
 
-    def beat() -> None:
+    def beat(connection: Connection) -> None:
         lease_s = resources.settings.train_lease_s
-        with resources.database.write() as connection:
-            keep_lease(connection, run_id, "vectors", holder=None, lease_s=lease_s)
+        keep_lease(connection, run_id, "vectors", holder=None, lease_s=lease_s)
 
-    with resources.embedders.borrow(ref.name, ref) as embedder:
+    with (
+        handing_back(lambda: resources.embedders.closed),
+        resources.embedders.borrow(ref.name, ref) as embedder,
+    ):
         result = embed_photos(resources, embedder, wanted, beat)
-    beat()
     return _summary(result)
 
 
@@ -136,13 +189,16 @@ def embed_photos(
     resources: Context,
     embedder: Embedder,
     wanted: Collection[str],
-    beat: Callable[[], None],
+    beat: Beat,
     *,
     urgent: bool = False,
+    known: Collection[str] | None = None,
 ) -> ShardResult:
     """Compute and keep the vectors of those photos that have none yet; ``urgent`` ones go first.
 
-    A photo that cannot be decoded or embedded is kept with its reason and hurts no other.
+    ``known`` are those that were tried before, where the caller has just read that.
+    ``beat`` says that work goes on, every few seconds and where vectors are stored. A photo that
+    cannot be decoded or embedded is kept with its reason and hurts no other.
 
     Raises:
         BlobError: the blob store cannot be reached.
@@ -150,16 +206,24 @@ def embed_photos(
         TimeoutError: the shard took longer than ``SHARD_DEADLINE_S``; what was computed is kept.
     """
     backbone = embedder.backbone.ref.hash
-    with resources.database.read() as connection:
-        known = known_image_vectors(connection, backbone, wanted)
+    if known is None:
+        with resources.database.read() as connection:
+            known = known_image_vectors(connection, backbone, wanted)
     METRICS.cached(len(known))
-    missing = sorted(set(wanted) - known)
+    missing = sorted(set(wanted).difference(known))
     pending = {sha256: embedder.submit(sha256, urgent=urgent) for sha256 in missing}
     results: dict[str, NDArray[np.float32] | Unusable] = {}
+
+    def beat_alone() -> None:
+        with resources.database.write() as connection:
+            beat(connection)
+
     try:
-        _gather(pending, results, beat)
+        _gather(pending, results, beat_alone)
     finally:
-        _keep(resources, backbone, results)
+        with resources.database.write() as connection:
+            save_image_vectors(connection, backbone, results)
+            beat(connection)
         embedder.reader.forget(missing)
     unusable = sum(isinstance(result, Unusable) for result in results.values())
     return ShardResult(
@@ -200,16 +264,6 @@ def _result(future: Future[NDArray[np.float32]]) -> NDArray[np.float32] | Unusab
     except RuntimeError as error:
         log.warning("a photo could not be embedded: %s", error)
         return Unusable(problem="not-embedded")
-
-
-def _keep(
-    resources: Context,
-    backbone: str,
-    results: Mapping[str, NDArray[np.float32] | Unusable],
-) -> None:
-    if results:
-        with resources.database.write() as connection:
-            save_image_vectors(connection, backbone, results)
 
 
 def _summary(result: ShardResult) -> str:

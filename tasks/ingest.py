@@ -161,7 +161,10 @@ def keep_photo(resources: Context, data: bytes, info: PhotoInfo, *, credit: str 
         sha256=resources.blobs.write_photo(data),
         size_bytes=len(data),
         credit=credit,
-        **info.model_dump(),
+        width=info.width,
+        height=info.height,
+        format=info.format,
+        phash=info.phash,
     )
 
 

@@ -24,7 +24,11 @@ def mark_labels(resources: Context, run: Run, outputs: Outputs) -> str:
     """Hash what the labels depend on: the split, the backbone, and which photos it could read."""
     usable = list_usable(resources, run, outputs)
     backbone = outputs["backbone"]["hash"]
-    return make_mark("labels", outputs["split"]["mark"], backbone, usable, run.params["seed"])
+    with resources.database.read() as connection:
+        posts = read_own_tagged(connection, run.params)
+    settled = [[post.id, post.category] for post in posts if post.settled]
+    own = [settled] if settled else []
+    return make_mark("labels", outputs["split"]["mark"], backbone, usable, run.params["seed"], *own)
 
 
 def believe_tags(
@@ -49,7 +53,9 @@ def believe_tags(
         plain = _see(training, images, len(categories), seed, _step(report, 0))
         rejecting = _see(training, images, len(run.params["classes"]), seed + 1, _step(report, 1))
         found = agree_labels(tagged, plain, rejecting, categories)
-        kept = _once_each(posts, found.kept)
+        # What a person has looked at needs no model's word.
+        settled = np.array([post.settled for post in posts], np.bool_)
+        kept = _once_each(posts, found.kept | settled)
         table = [{**count.model_dump(), UNDEFINED: count.undefined} for count in found.counts]
     resources.blobs.write(stage_key("labels", mark, "kept.json"), json.dumps(kept).encode())
     return {"files": ["kept.json"], "rows": len(posts), "kept": len(kept), "table": table}

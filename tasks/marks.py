@@ -11,7 +11,7 @@ from storage.stages import DoneStage, find_done_stage
 from tasks.context import Context
 from tasks.stages import Outputs, Report, Work
 
-REVISION = 1
+REVISION = 2
 """Raised when a stage computes something else from the same input."""
 
 MarkOf = Callable[[Context, Run, Outputs], str]

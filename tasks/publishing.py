@@ -18,9 +18,9 @@ from schemas.runs import Run
 from storage.bundles import add_bundle, bundle_key
 from tasks.arrays import read_arrays
 from tasks.context import Context
-from tasks.fitting import read_text_ref
 from tasks.marks import make_mark, stage_key
 from tasks.stages import Outputs, Report
+from tasks.text_models import read_text_ref
 
 MIN_POSTS = 3
 """Fewer usable posts leave a verdict provisional."""
@@ -46,7 +46,7 @@ def publish_bundle(
     with tempfile.TemporaryDirectory(prefix="afin-bundle-") as folder:
         extras = _gather_extras(resources, outputs, fields, Path(folder))
         text = None
-        if fields["text_model"] is not None:
+        if fields["text_model"] is not None and fields["text_model"].package is None:
             text = Path(folder) / "text.bin"
             text.write_bytes(_read(resources, outputs, "text", "text.bin"))
         bundle_id, path = write_bundle(
@@ -123,10 +123,18 @@ def _manifest_fields(
         "versions": {
             "python": platform.python_version(),
             **{name: version(name) for name in ("afin", "torch", "scikit-learn", "numpy")},
+            **_packages(outputs),
         },
         "seed": run.params["seed"],
         "created_at": run.created_at,
     }
+
+
+def _packages(outputs: Outputs) -> dict[str, str]:
+    """Return the version of the package that a text model comes with, if it does."""
+    ref = read_text_ref(outputs, "text_model")
+    name, _, number = (ref.package if ref and ref.package else "").partition("==")
+    return {name: number} if number else {}
 
 
 def _describe_training(resources: Context, run: Run, outputs: Outputs) -> dict[str, Any]:
@@ -140,6 +148,7 @@ def _describe_training(resources: Context, run: Run, outputs: Outputs) -> dict[s
         "agreement": outputs["labels"]["table"],
         "left_out": run.params["left_out"],
         "methods_left_out": outputs["fuse"]["left_out"],
+        **({"text_vectors": vectors} if (vectors := run.params.get("text_vectors")) else {}),
         "run": run.id,
         **_describe_finetuning(outputs),
     }

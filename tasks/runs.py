@@ -2,9 +2,9 @@
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from celery import chord, group
+from celery import Signature, chord, group
 from sqlalchemy import Connection
 
 from schemas.errors import AfinError
@@ -28,11 +28,13 @@ from tasks.chords import waiting_for_database
 from tasks.context import Context, context
 from tasks.crawl import feed_crawl, sweep_crawl
 from tasks.events import sweep_events
-from tasks.texts import read_known_captions
+from tasks.tracing import tracing_account
 from tasks.train import advance
-from tasks.verdicts import needs_work
 
 log = logging.getLogger(__name__)
+
+FEWEST_CHORDS = 8
+"""Small accounts that are sent out together make at least so many chords, or have none."""
 
 
 # Nobody reads what these return but Flower, which hears of it by events.
@@ -61,8 +63,7 @@ def feed(run_id: int) -> str:
     except AfinError as error:
         # A lost or altered bundle, say: the run ends with this once it was tried often enough.
         with resources.database.write() as connection:
-            for influencer_id in claimed:
-                note_problem(connection, run_id, influencer_id, str(error))
+            note_problem(connection, run_id, claimed, str(error))
         raise
     return f"sent={len(claimed) - len(shared)}" + (f" shared={len(shared)}" if shared else "")
 
@@ -143,7 +144,13 @@ def _sweep_run(resources: Context, run: Run) -> int:
 
 
 def send_members(resources: Context, run: Run, influencer_ids: Sequence[int]) -> None:
-    """Send accounts out: in groups where every vector is cached, else a chord an account."""
+    """Send accounts out, so that every message holds a shard of posts, of however many accounts.
+
+    An account of several shards is a chord that gathers them. Smaller ones share: some accounts
+    make a shard, some shards a chord, which concludes all their accounts together; of an urgent
+    run each shard is concluded by itself. Accounts whose photos all have vectors are concluded in
+    groups without a chord.
+    """
     if run.bundle_id is None:
         return
     manifest = resources.bundle(run.bundle_id).manifest
@@ -152,28 +159,90 @@ def send_members(resources: Context, run: Run, influencer_ids: Sequence[int]) ->
         every = [post for posts in accounts.values() for post in posts]
         shown = {place.sha256 for post in every for place in post.photos if place.sha256}
         images = known_image_vectors(connection, manifest.backbone.hash, shown)
-        said = {post.caption_sha256 for post in every if post.caption_sha256}
-        texts = read_known_captions(connection, manifest, said)
-    cached = [key for key, posts in accounts.items() if not needs_work(posts, images, texts)]
-    suffix = EVENT_SUFFIX if run.urgent else ""
-    size = resources.settings.group_accounts
-    for start in range(0, len(cached), size):
-        part = cached[start : start + size]
-        app.send_task(
-            "verdicts.conclude_group",
-            (run.id, run.generation, min(part), max(part)),
-            queue=f"cpu{suffix}",
+    settings = resources.settings
+    embedded, small = [], []
+    for key in sorted(accounts):
+        posts = accounts[key]
+        if any(_unfetched(post) for post in posts):
+            with tracing_account(run.id, key, urgent=run.urgent):
+                _send_fetching(settings, run, key, posts)
+        elif not (left := [post for post in posts if _unembedded(post, images)]):
+            embedded.append(key)
+        elif len(left) <= settings.shard_posts:
+            small.append((key, len(left)))
+        else:
+            with tracing_account(run.id, key, urgent=run.urgent):
+                _send_chord(settings, run, key, left, with_texts=bool(manifest.text_models))
+    size = settings.group_accounts
+    for start in range(0, len(embedded), size):
+        part = embedded[start : start + size]
+        _conclude(run, part).apply_async(add_to_parent=False)
+    shards = list(fill_shards(small, settings.shard_posts))
+    # A new account waits for no other; in bulk a conclusion costs less if it is several accounts',
+    # but a small run is cut as well, so that its first verdicts don't come with its last.
+    together = 1 if run.urgent else max(1, min(settings.chord_shards, len(shards) // FEWEST_CHORDS))
+    for start in range(0, len(shards), together):
+        # Accounts that share their messages share a trace, under the first one's name.
+        with tracing_account(run.id, shards[start][0], urgent=run.urgent):
+            _send_shards(run, shards[start : start + together])
+
+
+def fill_shards(accounts: Sequence[tuple[int, int]], posts: int) -> Iterator[list[int]]:
+    """Put accounts, each with how many posts it has, together into shards of at most ``posts``."""
+    part: list[int] = []
+    room = posts
+    for key, count in accounts:
+        if count > room and part:
+            yield part
+            part, room = [], posts
+        part.append(key)
+        room -= count
+    if part:
+        yield part
+
+
+def _send_shards(run: Run, shards: Sequence[Sequence[int]]) -> None:
+    """Have the photos of each shard's accounts embedded, and then all these accounts concluded."""
+    header = [
+        app.signature(
+            "images.embed_accounts",
+            (run.id, run.generation, shard[0], shard[-1]),
+            queue=f"gpu{_suffix(run)}",
+            immutable=True,
         )
-    for influencer_id in sorted(accounts.keys() - set(cached)):
-        _send_chord(
-            resources.settings,
-            run,
-            influencer_id,
-            accounts[influencer_id],
-            images,
-            suffix,
-            with_texts=texts is not None,
+        for shard in shards
+    ]
+    body = _conclude(run, [key for shard in shards for key in shard])
+    if len(header) > 1:
+        chord(group(header, app=app), app=app)(body)
+    else:
+        # Nothing to gather: the first simply calls the second.
+        header[0].apply_async(link=body, add_to_parent=False)
+
+
+def _conclude(run: Run, accounts: Sequence[int]) -> Signature:
+    """The message by which accounts in flight among these ids are concluded."""
+    return app.signature(
+        "verdicts.conclude_group",
+        (run.id, run.generation, accounts[0], accounts[-1]),
+        queue=f"cpu{_suffix(run)}",
+        immutable=True,
+    )
+
+
+def _send_fetching(
+    settings: Settings, run: Run, influencer_id: int, posts: Sequence[PostRow]
+) -> None:
+    """Have the photos of an account fetched, and the account sent out again after that."""
+    head = (run.id, run.generation, influencer_id)
+    header = [
+        app.signature(
+            "scrape.photos", (*head, *shard), queue=f"scrape{_suffix(run)}", immutable=True
         )
+        for shard in _shards(settings, [post for post in posts if _unfetched(post)])
+    ]
+    body = app.signature("runs.resend", head, queue=control_queue(run), immutable=True)
+    chord(group(header, app=app), app=app)(body)
 
 
 def _send_chord(
@@ -181,36 +250,24 @@ def _send_chord(
     run: Run,
     influencer_id: int,
     posts: Sequence[PostRow],
-    images: set[str],
-    suffix: str,
     *,
     with_texts: bool,
 ) -> None:
-    """Send the shards of an account that need fetching, or else embedding, and what follows."""
+    """Have the shards of a large account embedded side by side, and what they gave concluded."""
     head = (run.id, run.generation, influencer_id)
-    fetching = _shards(settings, [post for post in posts if _unfetched(post)])
-    if fetching:
-        header = [
-            app.signature("scrape.photos", (*head, *shard), queue=f"scrape{suffix}", immutable=True)
-            for shard in fetching
-        ]
-        body = app.signature("runs.resend", head, queue=control_queue(run), immutable=True)
-    else:
-        header = [
-            app.signature(
-                "images.embed",
-                (*head, *shard),
-                queue=f"gpu{suffix}",
-                immutable=True,
-                # What Flower shows in place of five bare numbers.
-                argsrepr=f"run {run.id}, account {influencer_id}, posts {shard[0]}-{shard[1]}",
-            )
-            for shard in _shards(settings, [post for post in posts if _unembedded(post, images)])
-        ]
-        if with_texts:
-            header.append(app.signature("texts.embed", head, queue=f"cpu{suffix}", immutable=True))
-        body = app.signature("verdicts.conclude", head, queue=f"cpu{suffix}", immutable=True)
+    suffix = _suffix(run)
+    header = [
+        app.signature("images.embed", (*head, *shard), queue=f"gpu{suffix}", immutable=True)
+        for shard in _shards(settings, posts)
+    ]
+    if with_texts:
+        header.append(app.signature("texts.embed", head, queue=f"cpu{suffix}", immutable=True))
+    body = app.signature("verdicts.conclude", head, queue=f"cpu{suffix}", immutable=True)
     chord(group(header, app=app), app=app)(body)
+
+
+def _suffix(run: Run) -> str:
+    return EVENT_SUFFIX if run.urgent else ""
 
 
 def _unfetched(post: PostRow) -> bool:

@@ -106,7 +106,7 @@ def mark_split(resources: Context, run: Run, _outputs: Outputs) -> str:
     """Hash all that the split depends on: every sample, who made it, and what it looks like."""
     with resources.database.read() as connection:
         samples = read_candidates(connection, run.params)
-        hashes = read_hashes(connection, _all_photos(samples))
+        hashes = read_hashes(connection, all_photos(samples))
     rows = [[s.name, s.photos, s.caption, s.category, s.source, s.author] for s in samples]
     settings = [run.params[name] for name in ("classes", "seed")]
     source, day = run.params.get("holdout_source"), run.params.get("holdout_after")
@@ -126,10 +126,10 @@ def divide_samples(
     """
     with resources.database.read() as connection:
         samples = read_candidates(connection, run.params)
-        hashes = read_hashes(connection, _all_photos(samples))
+        hashes = read_hashes(connection, all_photos(samples))
     classes: list[str] = run.params["classes"]
     labels = np.array([classes.index(sample.category) for sample in samples], np.int64)
-    groups = join_keys(_group_keys(samples, hashes))
+    groups = join_keys(group_keys(samples, hashes))
     _require_held(samples, run.params)
     held = np.array([is_held_out(sample, run.params) for sample in samples], np.bool_)
     parts = split_groups(
@@ -181,7 +181,7 @@ def read_training_set(
     with resources.database.read() as connection:
         candidates = read_candidates(connection, run.params)
         samples = [s for s in candidates if s.tagged is None or s.tagged in wanted]
-        vectors = read_image_vectors(connection, backbone.hash, _all_photos(samples))
+        vectors = read_image_vectors(connection, backbone.hash, all_photos(samples))
     parts = read_parts(resources, outputs)
     images = np.zeros((len(samples), backbone.width), np.float32)
     usable = np.zeros(len(samples), np.bool_)
@@ -206,7 +206,7 @@ def list_usable(resources: Context, run: Run, outputs: Outputs) -> list[str]:
     backbone = BackboneRef.model_validate(outputs["backbone"])
     with resources.database.read() as connection:
         samples = read_candidates(connection, run.params)
-        return usable_photos(connection, backbone.hash, _all_photos(samples))
+        return usable_photos(connection, backbone.hash, all_photos(samples))
 
 
 def make_stripper(connection: Connection, params: Mapping[str, Any]) -> TagStripper:
@@ -248,12 +248,14 @@ def _from_tagged(post: TaggedPost) -> Sample:
     )
 
 
-def _all_photos(samples: Sequence[Sample]) -> set[str]:
+def all_photos(samples: Sequence[Sample]) -> set[str]:
+    """Return every photo that some samples show."""
     return {photo for sample in samples for photo in sample.photos}
 
 
-def _group_keys(samples: Sequence[Sample], hashes: Mapping[str, int]) -> list[set[str]]:
-    photos = sorted(_all_photos(samples))
+def group_keys(samples: Sequence[Sample], hashes: Mapping[str, int]) -> list[set[str]]:
+    """Return what of each sample may give others away: itself, its author, what it looks like."""
+    photos = sorted(all_photos(samples))
     near = group_near([hashes.get(photo) for photo in photos], NEAR_BITS)
     looks = {photo: f"look {group}" for photo, group in zip(photos, near.tolist(), strict=True)}
     return [

@@ -9,7 +9,7 @@ from pipelines.sources.http import Fetcher, redact
 from schemas.errors import FetchError, PhotoError
 from schemas.posts import Problem
 from storage.accounts import existing_posts
-from storage.members import touch_member
+from storage.members import touch_members
 from storage.photos import (
     PendingPhoto,
     PhotoRow,
@@ -48,7 +48,7 @@ def photos(run_id: int, generation: int, influencer_id: int, first: int, last: i
         found = loop.run(_fetch_all(resources, fetcher, wanted), timeout_s=SHARD_DEADLINE_S)
         stored = settle(resources, wanted, found)
     with resources.database.write() as connection:
-        touch_member(connection, run_id, influencer_id)
+        touch_members(connection, run_id, [influencer_id])
     return f"photos={len(wanted)} stored={stored}"
 
 

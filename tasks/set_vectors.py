@@ -46,7 +46,7 @@ def _embed_photos(
     for start in range(0, len(missing), size):
         on_step(start, len(missing))
         embedder = resources.embedder(ref.name, ref)
-        embed_photos(resources, embedder, missing[start : start + size], lambda: None)
+        embed_photos(resources, embedder, missing[start : start + size], lambda _connection: None)
     if missing:
         on_step(len(missing), len(missing))
 

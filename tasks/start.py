@@ -9,6 +9,7 @@ from kombu.exceptions import OperationalError
 from pydantic import Field
 
 from schemas.base import Frozen
+from schemas.bundles import WordVectors
 from schemas.categories import OTRA
 from schemas.errors import BrokerError, TrainingError, UsageError, WorkersError
 from schemas.finetuning import FineTuning
@@ -26,6 +27,7 @@ from tasks.app import EVENT_SUFFIX, QUEUES, app, require_broker, serves_in_order
 from tasks.context import Context
 from tasks.events import choose_scope_now
 from tasks.fusing import TARGET_PRECISION
+from tasks.text_models import SENTENCES, reads_supervised
 from tasks.train import stages_for
 
 
@@ -38,7 +40,8 @@ class TrainingOptions(Frozen):
     methods: tuple[str, ...] = DEFAULT_METHODS
     holdout_source: str | None = None
     holdout_after: date | None = None
-    text_kind: Literal["skipgram", "cbow"] = "skipgram"
+    text_kind: Literal["skipgram", "cbow", "e5"] = "skipgram"
+    text_vectors: WordVectors | None = None
     search_svm: bool = False
     calibration: Literal["temperature", "isotonic"] = "temperature"
     target_precision: float = Field(TARGET_PRECISION, gt=0, le=1)
@@ -216,6 +219,12 @@ def plan_training(
         raise UsageError(
             "Random weights know nothing, and here nothing would teach them: use them with "
             "--finetune thesis or modern, or leave --weights away."
+        )
+    supervised = reads_supervised({"methods": options.methods})
+    if options.text_vectors is not None and options.text_kind == SENTENCES and not supervised:
+        raise UsageError(
+            "Pretrained vectors are for fastText, which would train nothing here: leave them or "
+            "--text e5 away, or add nn-sup or agree to --methods."
         )
     with resources.database.read() as connection:
         until, tagged_until = newest_example(connection), newest_tagged(connection)

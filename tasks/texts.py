@@ -1,16 +1,26 @@
 """Captions to vectors."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 
+import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Connection
 
+from pipelines.bundle import Bundle
+from pipelines.text.models import CaptionModel
 from schemas.bundles import BundleManifest
 from storage.accounts import captions_of_account
 from storage.runs import is_current, read_run
-from storage.vectors import read_text_vectors, save_text_vectors
+from storage.vectors import known_text_vectors, pack, save_text_vectors, unpack
 from tasks.app import task
 from tasks.chords import never_failing, noting_problems
 from tasks.context import Context, context
+
+Table = dict[str, NDArray[np.float32] | None]
+"""Vectors of captions by their hash; None for one of which a model knows no word."""
+
+FEW = 200
+"""Captions that a sentence model reads between two transactions: about 13 s of one core."""
 
 
 @task("texts.embed", ignore_result=True)
@@ -38,20 +48,58 @@ def embed_captions(resources: Context, bundle_id: str, captions: dict[str, str])
     """
     embedded: set[str] = set()
     for model in resources.bundle(bundle_id).text_models:
-        with resources.database.read() as connection:
-            known = read_text_vectors(connection, model.ref.hash, captions)
-        missing = sorted(set(captions) - set(known))
-        if not missing:
-            continue
-        vectors, usable = model.embed([captions[sha256] for sha256 in missing])
+        embedded.update(keep_captions(resources, model, captions))
+    return len(embedded)
+
+
+def keep_captions(
+    resources: Context,
+    model: CaptionModel,
+    captions: Mapping[str, str],
+    on_step: Callable[[int, int], None] = lambda _done, _total: None,
+) -> list[str]:
+    """Compute and keep one model's vectors of captions (by hash) that lack them; return which.
+
+    They are kept a few at a time, so that what a killed worker has done is not done again.
+    """
+    with resources.database.read() as connection:
+        known = known_text_vectors(connection, model.ref.hash, captions)
+    missing = sorted(set(captions) - known)
+    size = FEW if model.ref.package else len(missing)
+    for start in range(0, len(missing), max(size, 1)):
+        on_step(start, len(missing))
+        part = missing[start : start + size]
+        vectors, usable = model.embed([captions[sha256] for sha256 in part])
         rows = {
             sha256: vector if good else None
-            for sha256, vector, good in zip(missing, vectors, usable, strict=True)
+            for sha256, vector, good in zip(part, vectors, usable, strict=True)
         }
         with resources.database.write() as connection:
             save_text_vectors(connection, model.ref.hash, rows)
-        embedded.update(missing)
-    return len(embedded)
+    return missing
+
+
+def embed_missing(
+    bundle: Bundle, captions: Mapping[str, str], known: Mapping[str, Table]
+) -> dict[str, Table]:
+    """Compute the vectors of those captions (by hash) that a table lacks, and add them to it.
+
+    ``known`` has a table for each text model's hash; returns what was added, to be stored.
+    """
+    fresh: dict[str, Table] = {}
+    for ref in bundle.manifest.text_models:
+        missing = sorted(captions.keys() - known[ref.hash].keys())
+        if not missing:
+            continue
+        model = next(one for one in bundle.text_models if one.ref.hash == ref.hash)
+        vectors, usable = model.embed([captions[sha256] for sha256 in missing])
+        fresh[ref.hash] = {
+            # As they will be read: a verdict must not depend on who computed its vectors when.
+            sha256: unpack(pack(vector)) if good else None
+            for sha256, vector, good in zip(missing, vectors, usable, strict=True)
+        }
+        known[ref.hash].update(fresh[ref.hash])
+    return fresh
 
 
 def read_known_captions(
@@ -60,6 +108,6 @@ def read_known_captions(
     """Return which captions every text model of a bundle has embedded; None if it has no model."""
     known: set[str] | None = None
     for ref in manifest.text_models:
-        found = set(read_text_vectors(connection, ref.hash, said))
+        found = known_text_vectors(connection, ref.hash, said)
         known = found if known is None else known & found
     return known

@@ -28,11 +28,9 @@ from tasks.fitting import (
     fit_networks,
     fit_reduction,
     fit_svms,
-    fit_text_models,
     mark_network,
     mark_reduction,
     mark_svm,
-    mark_text,
 )
 from tasks.fusing import fuse_methods, mark_fusion
 from tasks.labelling import believe_tags, mark_labels
@@ -40,6 +38,7 @@ from tasks.marks import Compute, MarkOf, remembering
 from tasks.publishing import mark_bundle, publish_bundle
 from tasks.samples import divide_samples, mark_split
 from tasks.stages import Outputs, Report, Work, describe_failure, run_stage
+from tasks.text_models import fit_text_models, mark_text
 
 VECTORS_LEASE_S = 600.0
 """Shards may wait this long behind other work before they are sent again."""
@@ -74,13 +73,16 @@ STEPS: dict[str, tuple[MarkOf, Compute]] = {
 def stages_for(params: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the stages of a run in order; one that fine-tunes has one more.
 
-    All layers are trained before there is a backbone to speak of, the last one alone on vectors.
+    All layers are trained before there is a backbone to speak of, the last one alone on vectors;
+    both after the split, so that nothing validated on is ever fitted on.
     """
     hyper = params.get("finetune")
     if not hyper:
         return STAGES
-    place = STAGES.index("vectors") + 1 if hyper["trained"] == "head" else 0
-    return (*STAGES[:place], "finetune", *STAGES[place:])
+    if hyper["trained"] == "head":
+        place = STAGES.index("split") + 1
+        return (*STAGES[:place], "finetune", *STAGES[place:])
+    return ("split", "finetune", *(name for name in STAGES if name != "split"))
 
 
 @task("train.advance")

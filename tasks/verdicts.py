@@ -19,12 +19,17 @@ from storage.members import count_in_flight, finish_members, has_pending, member
 from storage.outbox import answer_events
 from storage.runs import is_current, read_run
 from storage.sharing import runs_alike, unfinished_members
-from storage.vectors import Unusable, read_image_vectors, read_text_vectors
+from storage.vectors import (
+    Unusable,
+    read_image_vectors,
+    read_text_vectors,
+    save_text_vectors,
+)
 from storage.verdicts import save_outcomes, save_verdicts
 from tasks.app import app, control_queue, task
 from tasks.chords import never_failing, noting_problems
 from tasks.context import Context, context
-from tasks.texts import read_known_captions
+from tasks.texts import embed_missing
 
 log = logging.getLogger(__name__)
 
@@ -34,12 +39,18 @@ Judgement = tuple[dict[str, list[PostOutcome]], tuple[Verdict, ...]]
 
 @dataclass(frozen=True)
 class Evidence:
-    """The vectors of some accounts' posts; ``complete`` names the accounts that lack none."""
+    """The vectors of some accounts' posts; ``complete`` names those whose photos all have one."""
 
     images: dict[str, NDArray[np.float32] | Unusable]
     texts: dict[str, NDArray[np.float32] | None]
     supervised: dict[str, NDArray[np.float32] | None]
     complete: frozenset[int]
+
+    def text_tables(self, bundle: Bundle) -> dict[str, dict[str, NDArray[np.float32] | None]]:
+        """Return the vectors of captions by the hash of each text model of a bundle."""
+        manifest = bundle.manifest
+        models = ((manifest.text_model, self.texts), (manifest.supervised_model, self.supervised))
+        return {ref.hash: table for ref, table in models if ref}
 
 
 @task("verdicts.conclude", ignore_result=True)
@@ -47,44 +58,47 @@ class Evidence:
 def conclude(run_id: int, generation: int, influencer_id: int) -> str:
     """Conclude one account from its stored vectors; ignores what the header tasks returned.
 
-    If vectors are missing, the member is left to the sweeper.
+    If photos lack their vector, the member is left to the sweeper.
     """
-    resources = context()
-    with noting_problems(resources, run_id, influencer_id):
-        return _conclude(resources, run_id, generation, [influencer_id])
+    return _conclude(context(), run_id, generation, [influencer_id])
 
 
 @task("verdicts.conclude_group", ignore_result=True)
 @never_failing
-def conclude_group(run_id: int, generation: int, first: int, last: int) -> str:
-    """Conclude every account in flight with an id from ``first`` to ``last`` that lacks nothing."""
+def conclude_group(run_id: int, generation: int, first_account: int, last_account: int) -> str:
+    """Conclude every account in flight between two ids that lacks nothing."""
     resources = context()
     with resources.database.read() as connection:
-        members = members_in_flight(connection, run_id, first=first, last=last)
+        members = members_in_flight(connection, run_id, first=first_account, last=last_account)
     return _conclude(resources, run_id, generation, members)
 
 
 def _conclude(
     resources: Context, run_id: int, generation: int, influencer_ids: Sequence[int]
 ) -> str:
-    with resources.database.read() as connection:
-        run = read_run(connection, run_id)
-        if not is_current(run, generation) or run.bundle_id is None:
-            return "stale"
-        # Before the posts: whoever changes them meanwhile also changes this.
-        versions = account_versions(connection, influencer_ids)
-        accounts = account_posts(connection, influencer_ids, run.scope)
-    bundle = resources.bundle(run.bundle_id)
-    evidence = gather_evidence(resources, bundle, accounts)
-    complete = {key: posts for key, posts in accounts.items() if key in evidence.complete}
-    results = judge_accounts(bundle, complete, evidence)
-    with resources.database.write() as connection:
-        if not is_current(read_run(connection, run_id, lock=True), generation):
-            return "stale"
-        stored = store_conclusions(connection, run, bundle.manifest.methods, results, versions)
-        hungry = [
-            key for key in stored.runs if _is_hungry(connection, key, resources.settings.run_window)
-        ]
+    if not influencer_ids:
+        return "concluded=0"
+    with noting_problems(resources, run_id, *influencer_ids):
+        with resources.database.read() as connection:
+            run = read_run(connection, run_id)
+            if not is_current(run, generation) or run.bundle_id is None:
+                return "stale"
+            # Before the posts: whoever changes them meanwhile also changes this.
+            versions = account_versions(connection, influencer_ids)
+            accounts = account_posts(connection, influencer_ids, run.scope)
+            bundle = resources.bundle(run.bundle_id)
+            evidence = read_evidence(connection, bundle, accounts)
+        fresh = embed_missing(bundle, captions_of(accounts), evidence.text_tables(bundle))
+        complete = {key: posts for key, posts in accounts.items() if key in evidence.complete}
+        results = judge_accounts(bundle, complete, evidence)
+        with resources.database.write() as connection:
+            for model, vectors in fresh.items():
+                save_text_vectors(connection, model, vectors)
+            if not is_current(read_run(connection, run_id, lock=True), generation):
+                return "stale"
+            stored = store_conclusions(connection, run, bundle.manifest.methods, results, versions)
+            window = resources.settings.run_window
+            hungry = [key for key in stored.runs if _is_hungry(connection, key, window)]
     _wake_others(run, stored, hungry)
     missing = len(influencer_ids) - len(stored.accounts)
     return f"concluded={len(stored.accounts)}" + (f" incomplete={missing}" if missing else "")
@@ -154,39 +168,51 @@ def store_conclusions(
 def gather_evidence(
     resources: Context, bundle: Bundle, accounts: dict[int, list[PostRow]]
 ) -> Evidence:
-    """Read the vectors of accounts' posts and see which accounts have all of theirs."""
-    backbone = bundle.manifest.backbone.hash
+    """Read the vectors of accounts' posts and see which accounts have those of all their photos."""
+    with resources.database.read() as connection:
+        return read_evidence(connection, bundle, accounts)
+
+
+def read_evidence(
+    connection: Connection, bundle: Bundle, accounts: Mapping[int, Sequence[PostRow]]
+) -> Evidence:
+    """Read the vectors of accounts' posts, as ``gather_evidence`` does."""
+    manifest = bundle.manifest
     every = [post for posts in accounts.values() for post in posts]
     shown = {place.sha256 for post in every for place in post.photos if place.sha256}
     said = {post.caption_sha256 for post in every if post.caption_sha256}
-    with resources.database.read() as connection:
-        images = read_image_vectors(connection, backbone, shown)
-        texts, supervised = (
-            read_text_vectors(connection, ref.hash, said) if ref else {}
-            for ref in (bundle.manifest.text_model, bundle.manifest.supervised_model)
-        )
-        known = read_known_captions(connection, bundle.manifest, said)
+    images = read_image_vectors(connection, manifest.backbone.hash, shown)
+    texts, supervised = (
+        read_text_vectors(connection, ref.hash, said) if ref else {}
+        for ref in (manifest.text_model, manifest.supervised_model)
+    )
     complete = frozenset(
         influencer_id
         for influencer_id, posts in accounts.items()
-        if not needs_work(posts, images, known)
+        if not _lacks_photos(posts, images)
     )
     return Evidence(images=images, texts=texts, supervised=supervised, complete=complete)
 
 
-def needs_work(
-    posts: Sequence[PostRow],
-    images: Collection[str],
-    texts: Collection[str] | None,
-) -> bool:
-    """Whether a photo still has to be fetched or embedded, or (with ``texts``) a caption."""
+def captions_of(accounts: Mapping[int, Sequence[PostRow]]) -> dict[str, str]:
+    """Return the captions of accounts' posts by the hash of their cleaned text."""
+    return {
+        post.caption_sha256: post.caption
+        for posts in accounts.values()
+        for post in posts
+        if post.caption_sha256
+    }
+
+
+def _lacks_photos(posts: Sequence[PostRow], images: Collection[str]) -> bool:
+    """Whether a photo still has to be fetched or embedded."""
     for post in posts:
-        if any(place.url and not place.sha256 and not place.problem for place in post.photos):
-            return True
-        if any(place.sha256 and place.sha256 not in images for place in post.photos):
-            return True
-        if texts is not None and post.caption_sha256 and post.caption_sha256 not in texts:
-            return True
+        for place in post.photos:
+            if place.sha256:
+                if place.sha256 not in images:
+                    return True
+            elif place.url and not place.problem:
+                return True
     return False
 
 

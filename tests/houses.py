@@ -90,9 +90,9 @@ class House:
         with self.resources.database.read() as connection:
             return count_members(connection, run_id)[state]
 
-    def wait(self, run_id: int) -> Verdicts:
+    def wait(self, run_id: int, deadline_s: float = DEADLINE_S) -> Verdicts:
         """Wait for a run and return its verdicts by username."""
-        progress = finish(lambda: read_classifying_progress(run_id))
+        progress = finish(lambda: read_classifying_progress(run_id), deadline_s)
         assert progress.state is RunState.DONE, progress.error
         assert progress.failed == 0
         with self.resources.database.read() as connection:
@@ -114,9 +114,9 @@ def until(true: Callable[[], bool], deadline_s: float = DEADLINE_S) -> None:
         time.sleep(0.05)
 
 
-def finish(read: Callable[[], Progress]) -> Progress:
+def finish(read: Callable[[], Progress], deadline_s: float = DEADLINE_S) -> Progress:
     """Wait for a run to end."""
-    until(lambda: read().state.final)
+    until(lambda: read().state.final, deadline_s)
     return read()
 
 

@@ -7,7 +7,7 @@ import threading
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.message import Message
@@ -82,9 +82,9 @@ def _photo(resources: Context, rng: np.random.Generator) -> str:
 
 
 @contextmanager
-def serving(resources: Context) -> Iterator[str]:
+def serving(resources: Context, extra_routes: Iterable[web.AbstractRouteDef] = ()) -> Iterator[str]:
     """Serve the pages from a thread of their own until the block ends."""
-    app = create_app(resources)
+    app = create_app(resources, extra_routes=extra_routes)
     loop = asyncio.new_event_loop()
     runner = web.AppRunner(app, access_log=None)
 

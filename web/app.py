@@ -1,6 +1,7 @@
 """The application: routes of all pages and of the API, and what every request goes through."""
 
 import logging
+import secrets
 from collections.abc import Iterable
 
 from aiohttp import web
@@ -8,13 +9,15 @@ from aiohttp.typedefs import Handler
 from sqlalchemy.exc import SQLAlchemyError
 
 from schemas.errors import AfinError, BrokerError, NotFoundError, UsageError, WorkersError
+from tasks.at_work import at_work
 from tasks.context import Context
-from web import photos, sign_in
+from tasks.tracing import tracing_request
+from web import photos, sign_in, statics
 from web.api import routes as api_routes
 from web.metrics import metrics_routes
-from web.pages import account, accounts, campaigns, choices, models, review, runs
+from web.pages import account, accounts, campaigns, choices, maps, models, review, runs
 from web.problems import answer_problem
-from web.render import STATIC, make_templates
+from web.render import make_templates
 from web.security import (
     HEADERS,
     SAFE_METHODS,
@@ -59,7 +62,8 @@ def create_app(
         flower_url=flower_url,
     )
     app = web.Application(
-        middlewares=[with_headers, with_problems, with_user], client_max_size=MAX_BODY_BYTES
+        middlewares=[with_ids, with_headers, with_problems, with_user],
+        client_max_size=MAX_BODY_BYTES,
     )
     app[SITE] = site
     app[sign_in.BY_NAME] = Attempts(at_most=5, window_s=60)
@@ -72,10 +76,10 @@ def create_app(
             web.post("/sign-out", sign_in.sign_out),
             web.get("/healthz", healthz),
             web.get("/favicon.ico", favicon),
-            web.static("/static", STATIC),
         ]
     )
-    for module in (accounts, account, campaigns, review, runs, models, choices, photos):
+    pages = (accounts, account, campaigns, review, runs, models, maps, choices, photos, statics)
+    for module in pages:
         app.add_routes(module.routes())
     app.add_routes(api_routes.routes())
     app.add_routes(metrics_routes())
@@ -97,6 +101,25 @@ async def favicon(_request: web.Request) -> web.StreamResponse:
 
 
 @web.middleware
+async def with_ids(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Let logs and traces tell which request it was, and what it was about."""
+    resource = request.match_info.route.resource
+    route = resource.canonical if resource is not None else ""
+    ids: dict[str, object] = {"request_id": secrets.token_hex(6)}
+    ids["route"] = f"{request.method} {route}"
+    if "username" in request.match_info:
+        ids["username"] = request.match_info["username"]
+    # Not the id of an event: who knows it may ask what became of it.
+    if "/runs/" in route and request.match_info.get("id", "").isdecimal():
+        ids["run"] = int(request.match_info["id"])
+    with at_work(**ids), tracing_request(request.method, route, request.headers) as span:
+        response = await handler(request)
+        if span is not None:
+            span.set_attribute("http.response.status_code", response.status)
+        return response
+
+
+@web.middleware
 async def with_headers(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Send the headers that keep browsers from doing what these pages never ask for."""
     try:
@@ -105,8 +128,10 @@ async def with_headers(request: web.Request, handler: Handler) -> web.StreamResp
         redirect.headers.update(HEADERS)
         raise
     if not response.prepared:
-        response.headers.update(HEADERS)
-        if request.path.startswith("/static/") and response.status == 200:  # noqa: PLR2004
+        for name, value in HEADERS.items():
+            # A report comes with a policy of its own, which is stricter but for its style.
+            response.headers.setdefault(name, value)
+        if request.path.startswith("/static/") and response.status in {200, 304}:
             fresh = f"public, max-age={YEAR_S}, immutable"
             response.headers["Cache-Control"] = fresh if "v" in request.query else "no-cache"
     return response
@@ -143,7 +168,7 @@ async def with_user(request: web.Request, handler: Handler) -> web.StreamRespons
         return _turn_away(request)
     if user is not None and not is_open(request) and not user.role.covers(role_needed(request)):
         raise web.HTTPForbidden(reason=f"This needs the role {role_needed(request)}")
-    checked = not is_open(request) or request.path == "/sign-in"
+    checked = not is_open(request) or request.path in {"/sign-in", "/choices"}
     if request.method not in SAFE_METHODS and checked and not by_token:
         await check_csrf(request)
     response = await handler(request)

@@ -1,6 +1,7 @@
 """Events over HTTP: signed ones in, their status and verdicts out."""
 
 import asyncio
+import contextvars
 import hmac
 import logging
 import time
@@ -143,7 +144,9 @@ class EventDesk:
             self._again = True
             return
         self._waking, self._again = True, False
-        done = asyncio.get_running_loop().run_in_executor(None, wake_handler)
+        # With the ids and the trace of the request that asks for it.
+        wake = contextvars.copy_context().run
+        done = asyncio.get_running_loop().run_in_executor(None, wake, wake_handler)
         done.add_done_callback(self._woken)
 
     def _woken(self, done: asyncio.Future[None]) -> None:

@@ -1,21 +1,32 @@
 """Templates: one environment, filters for figures, and each page in its reader's language."""
 
-import hashlib
 import math
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from aiohttp import web
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from jinja2 import (
+    Environment,
+    PackageLoader,
+    StrictUndefined,
+    pass_context,
+    select_autoescape,
+)
 
 from schemas.categories import read_categories
 from schemas.users import Role
 from web.site import CSRF, USER, site_of
+from web.statics import static_address
 from web.words import Language, choose_language, translator
 
-STATIC = Path(__file__).parent / "static"
+LEAST_ZIPPED = 500
+"""Bytes from which on zipping an answer saves more than it takes."""
+
+ZIPPED_AT_ONCE = 200_000
+"""Bytes up to which zipping takes less than handing it to another thread and waiting."""
+
 THEMES = ("light", "dark")
 MISSING = "-"
 MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86400
@@ -29,6 +40,8 @@ def make_templates() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        # They change with the program only; else each use of each looks at its file.
+        auto_reload=False,
     )
     made.filters |= {
         "percent": percent,
@@ -50,7 +63,7 @@ def render(
     text = site.templates.get_template(template).render(
         t=translator(language),
         language=language,
-        category=_category_namer(language),
+        category=category_namer(language),
         theme=theme_of(request),
         csrf=request.get(CSRF, ""),
         user=user,
@@ -59,11 +72,15 @@ def render(
         sign_in=site.sign_in,
         flower_url=site.flower_url,
         path=request.path,
+        here=values.pop("here", request.path_qs),
         **values,
     )
-    response = web.Response(text=text, status=status, content_type="text/html")
+    response = web.Response(
+        text=text, status=status, content_type="text/html", zlib_executor_size=ZIPPED_AT_ONCE
+    )
     response.headers["Cache-Control"] = "no-store"
-    response.enable_compression()
+    if len(text) >= LEAST_ZIPPED:
+        response.enable_compression()
     return response
 
 
@@ -73,26 +90,23 @@ def theme_of(request: web.Request) -> str:
     return chosen if chosen in THEMES else ""
 
 
-@cache
-def static_address(name: str) -> str:
-    """Return a file's address with its hash, so that browsers may keep it for ever."""
-    digest = hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:12]
-    return f"/static/{name}?v={digest}"
-
-
 def percent(value: float | None, digits: int = 0) -> str:
     """Return 0.123 as 12 %."""
     return MISSING if value is None else f"{100 * value:.{digits}f}\N{NO-BREAK SPACE}%"
 
 
-def compact(value: float | None) -> str:
-    """Return 12345 as 12.3 k."""
+@pass_context
+def compact(page: Mapping[str, Any], value: float | None) -> str:
+    """Return 12345 as 12.3 k, in Spanish as 12,3 mil."""
     if value is None:
         return MISSING
-    for size, unit in ((1e6, " M"), (1e3, " k")):
+    spanish = page.get("language") == "es"
+    for size, unit in ((1e6, "M"), (1e3, "mil" if spanish else "k")):
         if abs(value) >= size:
             scaled = value / size
-            return f"{scaled:.1f}{unit}" if scaled < 100 else f"{scaled:.0f}{unit}"  # noqa: PLR2004
+            figure = f"{scaled:.1f}".removesuffix(".0") if scaled < 100 else f"{scaled:.0f}"  # noqa: PLR2004
+            figure = figure.replace(".", ",") if spanish else figure
+            return f"{figure}\N{NO-BREAK SPACE}{unit}"
     return f"{value:.0f}"
 
 
@@ -115,7 +129,9 @@ def moment(value: datetime) -> str:
     return f"{value.astimezone(UTC):%Y-%m-%d %H:%M}"
 
 
-def _category_namer(language: Language) -> Any:
+@cache
+def category_namer(language: Language) -> Any:
+    """Return the function that names a category in a language."""
     known = read_categories().categories
 
     def name(slug: str | None) -> str:

@@ -3,29 +3,31 @@
 import asyncio
 import logging
 import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from aiohttp import web
+from threadpoolctl import threadpool_limits
 
 from schemas.errors import UsageError
 from schemas.settings import Settings
 from storage.database import Database
 from storage.standings import catch_up
 from tasks.context import Context, context
+from tasks.logs import set_up_logs
+from tasks.tracing import set_up_tracing
 from web.app import USER, create_app
 from web.events import event_routes
 from web.sign_in import check_users
+
+log = logging.getLogger(__name__)
 
 URL_FILE = "web.url"
 
 
 def web_url(settings: Settings, port: int) -> str:
     """Return where people find the pages."""
-    address = settings.web_address
-    host = f"[{address}]" if ":" in address else address
-    return settings.web_url or f"http://{host}:{port}"
+    return settings.pages_url(port)
 
 
 def check_web(resources: Context) -> None:
@@ -48,20 +50,21 @@ def run_web(
     Raises:
         UsageError: as ``check_web``, or the address cannot be listened on.
     """
-    logging.basicConfig(
-        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s"
-    )
+    set_up_logs(settings, "web")
+    set_up_tracing(settings, "web")
+    # One account's vectors are few: several threads would spend more on waiting for each other.
+    threadpool_limits(limits=1)
     asyncio.run(_serve(settings, settings.web_port if port is None else port, on_ready or _say))
     return 0
 
 
 def _say(url: str) -> None:
-    sys.stderr.write(f"Pages: {url}\n")
+    log.info("Pages: %s", url)
 
 
 async def _serve(settings: Settings, port: int, on_ready: Callable[[str], None]) -> None:
     resources = context()
-    flower = read_url(settings.data_dir.absolute() / "flower.url")
+    flower = settings.flower_url or read_url(settings.data_dir.absolute() / "flower.url")
     events = event_routes(resources, may_read=_is_signed_in)
     app = create_app(resources, flower_url=flower, extra_routes=events)
     # No access log: addresses may carry signatures.

@@ -2,6 +2,7 @@
 
 import secrets
 from functools import cache
+from urllib.parse import quote
 
 from aiohttp import web
 from argon2 import PasswordHasher
@@ -102,7 +103,7 @@ def anonymous_cookie(request: web.Request) -> str:
 @open_to_all
 async def show_form(request: web.Request) -> web.StreamResponse:
     """Show the sign-in form."""
-    return render(request, "sign_in.html", failed="", where=_local(request.query.get("to", "/")))
+    return _show(request, _local(request.query.get("to", "/")))
 
 
 @open_to_all
@@ -116,14 +117,14 @@ async def sign_in(request: web.Request) -> web.StreamResponse:
     peer = request.remote or ""
     wait_s = max(by_name.wait_s(name), by_peer.wait_s(peer))
     if wait_s > 0:
-        page = render(request, "sign_in.html", failed="sign_in.wait", where=where, status=429)
+        page = _show(request, where, failed="sign_in.wait", status=429)
         page.headers["Retry-After"] = str(int(wait_s) + 1)
         return page
     user = await site.call(_check_password, site, name, password)
     if user is None:
         by_name.note(name)
         by_peer.note(peer)
-        return render(request, "sign_in.html", failed="sign_in.wrong", where=where, status=403)
+        return _show(request, where, failed="sign_in.wrong", status=403)
     token = await site.write(open_session, user.id)
     response = web.HTTPSeeOther(where)
     set_cookie(site, response, token)
@@ -147,6 +148,12 @@ def adopt(request: web.Request, user: User | None, cookie: str) -> None:
     if user is not None:
         request[USER] = user
     request[CSRF] = csrf_token(site_of(request), cookie)
+
+
+def _show(request: web.Request, where: str, *, failed: str = "", status: int = 200) -> web.Response:
+    """Show the form; who chooses a language there still gets to where they wanted."""
+    here = f"/sign-in?to={quote(where)}"
+    return render(request, "sign_in.html", failed=failed, where=where, here=here, status=status)
 
 
 def _check_password(site: Site, name: str, password: str) -> User | None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import contextvars
 import os
 import secrets
 from collections.abc import Callable
@@ -54,7 +55,7 @@ class Site:
             with self.resources.database.read() as connection:
                 return function(connection, *args, **kwargs)
 
-        return await asyncio.get_running_loop().run_in_executor(self.threads, call)
+        return await self._in_thread(call)
 
     async def write(
         self,
@@ -68,14 +69,18 @@ class Site:
             with self.resources.database.write() as connection:
                 return function(connection, *args, **kwargs)
 
-        return await asyncio.get_running_loop().run_in_executor(self.threads, call)
+        return await self._in_thread(call)
 
     async def call(
         self, function: Callable[Params, Result], *args: Params.args, **kwargs: Params.kwargs
     ) -> Result:
         """Call any function that blocks, off the event loop."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.threads, lambda: function(*args, **kwargs))
+        return await self._in_thread(lambda: function(*args, **kwargs))
+
+    async def _in_thread(self, call: Callable[[], Result]) -> Result:
+        # Executors leave behind what the request is at work on.
+        run = contextvars.copy_context().run
+        return await asyncio.get_running_loop().run_in_executor(self.threads, run, call)
 
 
 SITE = web.AppKey("site", Site)

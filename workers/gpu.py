@@ -35,7 +35,7 @@ def attend(settings: Settings) -> None:
 
     def end(**_signal: object) -> None:
         stopping.set()
-        # Shards that are still waiting then fail at once; the sweeper sends their accounts again.
+        # Shards that still wait then go back to their queue at once, for another worker to take.
         timer = threading.Timer(DRAIN_S, lambda: context().embedders.close(drain=False))
         timer.daemon = True
         timer.start()

@@ -1,5 +1,6 @@
 """The five kinds of worker: which queues each serves, how many tasks at once, and why."""
 
+import logging
 import os
 import sys
 import time
@@ -10,6 +11,8 @@ from schemas.errors import BlobError, LostDatabaseError, UsageError
 from schemas.settings import Settings
 from tasks.app import EVENT_SUFFIX, QUEUES, serves_in_order
 from workers.gpu import attend
+
+log = logging.getLogger(__name__)
 
 WAIT_S = 5.0
 """How often a worker asks again for a database or a photo store that does not answer."""
@@ -47,7 +50,7 @@ def _train(_settings: Settings) -> WorkerKind:
 
 
 def _control(_settings: Settings) -> WorkerKind:
-    # One at a time, so that two feeders never race for the same window.
+    # One bulk task at a time, so that two feeders never race for the same window.
     return WorkerKind(name="control", pool="threads", concurrency=1, beat=True)
 
 
@@ -58,6 +61,12 @@ KINDS: dict[str, Callable[[Settings], WorkerKind]] = {
     "cpu": _cpu,
     "control": _control,
 }
+
+EVENT_SLOTS = {"scrape": 4, "gpu": 4, "cpu": 1, "control": 1}
+"""Slots kept for new accounts for each that is set: a thread costs little, a process memory.
+
+A thread that fetches or delivers may have to wait for a server for long.
+"""
 
 RESERVED = tuple(
     f"{kind}{EVENT_SUFFIX}" for kind in KINDS if f"{kind}{EVENT_SUFFIX}" in QUEUES[kind]
@@ -83,6 +92,16 @@ def served_queues(name: str, settings: Settings) -> tuple[str, ...]:
     return tuple(queue for queue in QUEUES[name] if queue not in RESERVED)
 
 
+def event_slots(name: str, settings: Settings) -> int:
+    """How many slots a worker keeps for new accounts beside its others.
+
+    None where the broker knows no order: there the reserved workers are the room.
+    """
+    if not serves_in_order(settings):
+        return 0
+    return EVENT_SLOTS.get(name, 0) * settings.event_slots
+
+
 def celery_arguments(name: str, settings: Settings) -> list[str]:
     """Return the command line of Celery's worker for one kind, or a reserved one.
 
@@ -93,14 +112,13 @@ def celery_arguments(name: str, settings: Settings) -> list[str]:
         known = ", ".join((*KINDS, *RESERVED))
         raise UsageError(f"No kind of worker {name!r}: use one of {known}.")
     worker = KINDS[name.removesuffix(EVENT_SUFFIX)](settings)
-    if name in RESERVED:
-        worker = worker.model_copy(update={"concurrency": 1})
+    slots = 1 if name in RESERVED else worker.concurrency + event_slots(name, settings)
     return [
         "worker",
         f"--hostname={name}-{os.getpid()}@%h",
         f"--queues={','.join(served_queues(name, settings))}",
         f"--pool={worker.pool}",
-        f"--concurrency={worker.concurrency}",
+        f"--concurrency={slots}",
         f"--loglevel={settings.log_level}",
         "--without-gossip",
         "--without-mingle",
@@ -129,13 +147,20 @@ def run_worker(kind: str, settings: Settings, *, on_ready: Callable[[], None] | 
         os.nice(TRAIN_NICENESS)
     from celery.signals import heartbeat_sent, worker_ready
 
-    from tasks.app import app, require_broker
+    from tasks.app import app, declare_queues, require_broker
     from tasks.context import context
+    from tasks.logs import set_up_logs, writes_json
     from tasks.stream import stream_url
+    from tasks.tracing import set_up_tracing
     from workers.beat import Beat
+    from workers.room import keep_room
     from workers.stream import EventStream
 
     require_broker(settings)
+    set_up_logs(settings, kind)
+    set_up_tracing(settings, kind)
+    if slots := event_slots(kind, settings):
+        keep_room(app, f"{kind}{EVENT_SUFFIX}", slots)
     # Migrates once here, before processes are forked, and reports a wrong address at once.
     resources = context()
     if kind in KINDS and KINDS[kind](settings).beat:
@@ -147,9 +172,11 @@ def run_worker(kind: str, settings: Settings, *, on_ready: Callable[[], None] | 
     wait_for(resources.blobs.check)
     if kind.removesuffix(EVENT_SUFFIX) == "gpu":
         attend(settings)
+    declare_queues()
     if settings.health_file is not None:
         heartbeat_sent.connect(lambda **_signal: settings.health_file.touch(), weak=False)
-    quiet = []
+    # Celery's banner is no JSON.
+    quiet = ["--quiet"] if writes_json(settings, terminal=sys.stderr.isatty()) else []
     if on_ready is not None:
         worker_ready.connect(lambda **_signal: on_ready(), weak=False)
         quiet = ["--quiet"]
@@ -161,7 +188,7 @@ def wait_for(
     reach: Callable[[], object],
     *,
     pause_s: float = WAIT_S,
-    say: Callable[[str], object] = sys.stderr.write,
+    say: Callable[[str], object] = log.warning,
 ) -> None:
     """Try until a server that a worker needs answers, and say so each time that it does not.
 
@@ -171,7 +198,7 @@ def wait_for(
         try:
             reach()
         except (LostDatabaseError, BlobError) as error:
-            say(f"{error} Trying again in {pause_s:g} s.\n")
+            say(f"{error} Trying again in {pause_s:g} s.")
             time.sleep(pause_s)
         else:
             return

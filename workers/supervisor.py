@@ -263,7 +263,9 @@ def standard_specs(
     Settings travel in the environment, as ``ps`` shows arguments to everybody; ``env`` is added
     on top of them. A port that is None is left to the settings.
     """
-    shared = settings_env(settings) | dict(env or {}) | {"PYTHONUNBUFFERED": "1"}
+    # Logs go to files that people read, unless they were asked for otherwise.
+    logs = {"AFIN_LOG_FORMAT": "text"} if settings.log_format == "auto" else {}
+    shared = settings_env(settings) | dict(env or {}) | {"PYTHONUNBUFFERED": "1"} | logs
     # A process that forks must not have run a second thread of a numeric library before; and with
     # a process a core, more threads would only take turns.
     single = shared | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -282,7 +284,7 @@ def standard_specs(
     return [
         *specs,
         ChildSpec(name="web", argv=(python, "-m", "web"), env=shared | pages, grace_s=WEB_GRACE_S),
-        ChildSpec(name="flower", argv=flower, env=shared | port, grace_s=FLOWER_GRACE_S),
+        ChildSpec(name="flower", argv=flower, env=shared | port | pages, grace_s=FLOWER_GRACE_S),
     ]
 
 

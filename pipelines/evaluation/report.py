@@ -20,7 +20,7 @@ from pipelines.evaluation.figures_sweeps import (
 from pipelines.evaluation.metrics import Interval
 from pipelines.evaluation.mistakes import Mistake
 from schemas.base import Frozen
-from schemas.bundles import BundleInfo
+from schemas.bundles import BundleInfo, TextModelRef
 
 TEMPLATE = "report.html.j2"
 
@@ -217,7 +217,7 @@ def _card(info: BundleInfo) -> list[tuple[str, str]]:
             "backbone",
             f"{manifest.backbone.name} ({manifest.backbone.width} wide, {manifest.backbone.hash})",
         ),
-        ("text model", f"{text.name} ({text.width} wide, {text.hash})" if text else "none"),
+        ("text model", _name_text(text)),
         ("least probability of a post", f"{manifest.post_threshold:g}"),
         (
             "least share of an account's posts",
@@ -228,6 +228,13 @@ def _card(info: BundleInfo) -> list[tuple[str, str]]:
     rows += [(f"training: {name}", _words(value)) for name, value in manifest.training.items()]
     rows += [(f"held-out part: {name}", _words(value)) for name, value in manifest.metrics.items()]
     return [*rows, ("versions", _words(manifest.versions)), ("files", _words(manifest.files))]
+
+
+def _name_text(text: TextModelRef | None) -> str:
+    if text is None:
+        return "none"
+    package = f", comes with the package {text.package}" if text.package else ""
+    return f"{text.name} ({text.width} wide, {text.hash}{package})"
 
 
 def _percent(value: float | None) -> str:

@@ -1,12 +1,11 @@
-"""Training of the fused network by stochastic gradient descent; the only user of torch here."""
+"""Training of the fused network: epochs, the best of which is kept, and where it goes on from."""
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +18,11 @@ from pipelines.fusion.calibrate import (
     split_validation,
 )
 from pipelines.fusion.checkpoint import fingerprint, load_checkpoint, save_checkpoint
+from pipelines.fusion.descend import Descent, descend_epoch
 from pipelines.fusion.network import Floats, InputScale, Network, fit_scale, run_layers
 from schemas.base import Frozen
 from schemas.bundles import Half
 from schemas.errors import TrainingError
-
-if TYPE_CHECKING:
-    import torch
 
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
@@ -48,6 +45,10 @@ class NetworkHyper(Frozen):
     smoothing: float = Field(0.1, ge=0, lt=1, description="label smoothing")
     validation_share: float = Field(0.15, ge=0, lt=1)
     min_draws: int = Field(1024, ge=1, description="an epoch draws at least so many samples")
+
+    def descent(self) -> Descent:
+        """Return the settings of its steps."""
+        return Descent(**{name: getattr(self, name) for name in Descent.__dataclass_fields__})
 
 
 class EpochReport(Frozen):
@@ -124,6 +125,8 @@ def train_network(
     Raises:
         TrainingError: a class has no sample, a sample has no half, or the loss is not finite.
     """
+    from threadpoolctl import threadpool_limits
+
     check_samples(image, text, has_image, has_text, labels, classes)
     scales = (fit_scale(image, has_image), fit_scale(text, has_text))
     halves = (np.where(has_image[:, None], image, 0), np.where(has_text[:, None], text, 0))
@@ -141,7 +144,8 @@ def train_network(
     )
     state = _resume(checkpoint, mark) or _start(x.shape[1], classes, hyper, seed)
     fit, validation = samples.take(fitted), samples.take(validated)
-    with _one_thread():
+    # Sums in one order give the same network, and leave the other cores to the other workers.
+    with threadpool_limits(limits=1):
         while len(state.history) < hyper.epochs:
             report = _run_epoch(state, fit, validation, classes, hyper, seed)
             if checkpoint is not None:
@@ -182,19 +186,6 @@ def check_samples(
         raise TrainingError("A sample's vector is not finite: compute the vectors again.")
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Make sums run in one order, and leave the other cores to the other workers."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def _start(inputs: int, classes: int, hyper: NetworkHyper, seed: int) -> _State:
     rng = np.random.default_rng(seed)
     sizes = [inputs, hyper.hidden, classes] if hyper.hidden else [inputs, classes]
@@ -214,7 +205,20 @@ def _run_epoch(
     hyper: NetworkHyper,
     seed: int,
 ) -> EpochReport:
-    loss, precision = _descend(state, fit, classes, hyper, seed)
+    epoch = len(state.history)
+    with np.errstate(all="ignore"):
+        state.parameters, state.momentum, loss, precision = descend_epoch(
+            state.parameters,
+            state.momentum,
+            fit.x,
+            fit.labels,
+            fit.has_image & fit.has_text,
+            image_width=fit.image_width,
+            progress=(epoch / hyper.epochs, (epoch + 1) / hyper.epochs),
+            settings=hyper.descent(),
+            # Each epoch has its own random numbers, so that a resumed training meets the same ones.
+            chance=np.random.default_rng([seed, epoch]),
+        )
     if not math.isfinite(loss) or not all(np.isfinite(p).all() for p in state.parameters):
         raise TrainingError("The training diverged: train with a lower learning rate.")
     scored = _score(state.parameters, validation, classes)
@@ -231,86 +235,6 @@ def _run_epoch(
         state.best = state.parameters
     state.history.append(report)
     return report
-
-
-def _descend(
-    state: _State, fit: _Samples, classes: int, hyper: NetworkHyper, seed: int
-) -> tuple[float, float]:
-    import torch
-
-    epoch = len(state.history)
-    # Each epoch has its own random numbers, so that a resumed training meets the same ones.
-    chance = torch.Generator().manual_seed(seed * 100_003 + epoch + 1)
-    weights = [torch.tensor(p, requires_grad=True) for p in state.parameters]
-    optimizer = torch.optim.SGD(
-        weights, lr=hyper.rate, momentum=hyper.momentum, weight_decay=hyper.weight_decay
-    )
-    for tensor, buffer in zip(weights, state.momentum, strict=True):
-        optimizer.state[tensor]["momentum_buffer"] = torch.tensor(buffer)
-    batches = _draw(fit.labels, classes, hyper, chance)
-    x, labels = torch.from_numpy(fit.x), torch.from_numpy(fit.labels)
-    both = torch.from_numpy(fit.has_image & fit.has_text)
-    total, right = 0.0, 0
-    for number, rows in enumerate(batches):
-        progress = (epoch + number / len(batches)) / hyper.epochs
-        optimizer.param_groups[0]["lr"] = hyper.rate * (1 + math.cos(math.pi * progress)) / 2
-        inputs = _disturb(x[rows], both[rows], fit.image_width, hyper, chance)
-        logits = _forward(weights, inputs, hyper.dropout, chance)
-        loss = torch.nn.functional.cross_entropy(
-            logits, labels[rows], label_smoothing=hyper.smoothing
-        )
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        total += float(loss.detach()) * len(rows)
-        right += int((logits.argmax(dim=1) == labels[rows]).sum())
-    state.parameters = [tensor.detach().numpy() for tensor in weights]
-    state.momentum = [optimizer.state[tensor]["momentum_buffer"].numpy() for tensor in weights]
-    drawn = sum(len(rows) for rows in batches)
-    return total / drawn, right / drawn
-
-
-def _draw(
-    labels: Ints, classes: int, hyper: NetworkHyper, chance: "torch.Generator"
-) -> "tuple[torch.Tensor, ...]":
-    """Draw an epoch's rows with replacement, every class equally often."""
-    import torch
-
-    odds = torch.from_numpy(1 / np.bincount(labels, minlength=classes)[labels])
-    draws = max(len(labels), hyper.min_draws)
-    rows = torch.multinomial(odds, draws, replacement=True, generator=chance)
-    return torch.split(rows, hyper.batch)
-
-
-def _disturb(
-    x: "torch.Tensor",
-    both: "torch.Tensor",
-    image_width: int,
-    hyper: NetworkHyper,
-    chance: "torch.Generator",
-) -> "torch.Tensor":
-    """Add noise where something is, and take one half from some samples that have two."""
-    import torch
-
-    # A missing half is all zeros and has to look the same when the network is used.
-    x = x + hyper.noise * torch.randn(x.shape, generator=chance) * (x != 0)
-    dice = torch.rand(len(x), generator=chance)
-    lost_image = both & (dice < hyper.half_dropout / 2)
-    lost_text = both & (dice >= 1 - hyper.half_dropout / 2)
-    image, text = x[:, :image_width], x[:, image_width:]
-    return torch.cat([image * ~lost_image[:, None], text * ~lost_text[:, None]], dim=1)
-
-
-def _forward(
-    weights: "list[torch.Tensor]", x: "torch.Tensor", dropout: float, chance: "torch.Generator"
-) -> "torch.Tensor":
-    import torch
-
-    for number in range(0, len(weights) - 2, 2):
-        x = torch.relu(x @ weights[number] + weights[number + 1])
-        kept = torch.rand(x.shape, generator=chance) >= dropout
-        x = x * kept / (1 - dropout)
-    return x @ weights[-2] + weights[-1]
 
 
 def _score(

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.text.clean import clean_caption
+from pipelines.text.vectors import require_width
 from schemas.bundles import TextModelRef
 from schemas.errors import BundleError, NotFoundError, TrainingError
 
@@ -38,10 +39,13 @@ def train_text_model(
     min_count: int = 2,
     seed: int = 0,
     labels: Iterable[str] | None = None,
+    vectors: Path | None = None,
 ) -> TextModelRef:
     """Train fastText on captions (cleaned here) and write its ``.bin`` to ``out``.
 
     Kind ``supervised`` learns to tell the ``labels`` apart, one a caption; the others take none.
+    Words begin with the ``vectors`` of a ``.vec`` file of the same width, if there is one, and all
+    of its words are known afterwards.
 
     The same captions in the same order and the same settings give the same bytes, so training runs
     on one thread in a process of its own: within a process fastText's random numbers go on from
@@ -53,8 +57,10 @@ def train_text_model(
 
     Raises:
         ValueError: labels are missing for the supervised kind, or given for another.
-        TrainingError: no word is frequent enough, or fastText failed.
+        TrainingError: no word is frequent enough, vectors have another width, or fastText failed.
     """
+    if vectors is not None:
+        require_width(vectors, width)
     if (kind == "supervised") != (labels is not None):
         raise ValueError("Labels go with supervised fastText, and only with that.")
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -76,6 +82,8 @@ def train_text_model(
             # Its own default: whole words only, no n-grams.
             "bucket": 0 if kind == "supervised" else choose_buckets(known),
         }
+        if vectors is not None:
+            settings["pretrainedVectors"] = str(vectors)
         _train_apart(settings, seed, model)
         with model.open("rb+") as file:
             os.fsync(file.fileno())

@@ -21,6 +21,7 @@ from pydantic import Field
 
 from pipelines.vision.phash import dhash
 from pipelines.vision.pixels import read_jpeg, resize_and_crop, turn_upright
+from pipelines.vision.quick import read_plain_pixels, read_plain_size
 from pipelines.vision.signatures import (
     is_cut_short,
     is_unsupported_image,
@@ -105,6 +106,9 @@ def inspect_photo(data: bytes, limits: PhotoLimits) -> PhotoInfo:
     Raises:
         PhotoError: the photo cannot be used; ``reason`` says why.
     """
+    plain = _inspect_plain(data, limits)
+    if plain is not None:
+        return plain
     with _open_photo(data, limits) as photo:
         width, height = photo.size
         if isinstance(photo, JpegImageFile):
@@ -124,13 +128,49 @@ def read_header(data: bytes, limits: PhotoLimits) -> PhotoInfo:
     Raises:
         PhotoError: the header or the end tell that it cannot be used; ``reason`` says why.
     """
+    size = _read_plain_size(data, limits)
+    if size is not None:
+        _check_end(data)
+        return PhotoInfo(width=size[0], height=size[1], format="jpeg")
     with _open_photo(data, limits) as photo:
-        if is_cut_short(data):
-            raise PhotoError("truncated", "The photo's end is missing: fetch or copy it again.")
+        _check_end(data)
         width, height = photo.size
         if _orientation(photo) >= _FIRST_SIDEWAYS:
             width, height = height, width
         return PhotoInfo(width=width, height=height, format=_name_format(photo))
+
+
+def _check_end(data: bytes) -> None:
+    if is_cut_short(data):
+        raise PhotoError("truncated", "The photo's end is missing: fetch or copy it again.")
+
+
+def _read_plain_size(data: bytes, limits: PhotoLimits) -> tuple[int, int] | None:
+    """Read the size of a JPEG that needs no Pillow; None for any other photo.
+
+    Raises:
+        PhotoError: it is too large or too small.
+    """
+    _check_bytes(data, limits)
+    size = read_plain_size(data)
+    if size is not None:
+        _check_pixels(*size, limits)
+        _check_sides(*size)
+    return size
+
+
+def _inspect_plain(data: bytes, limits: PhotoLimits) -> PhotoInfo | None:
+    """Decode a JPEG that needs no Pillow, shrunk as ``inspect_photo`` says; else None."""
+    size = _read_plain_size(data, limits)
+    if size is None:
+        return None
+    # Longer ones are shrunk once more before they are hashed.
+    pixels = read_plain_pixels(
+        data, *size, least_side=LEAST_HASHED_SIDE, longest_side=2 * HASHED_SIDE - 1
+    )
+    if pixels is None:
+        return None
+    return PhotoInfo(width=size[0], height=size[1], format="jpeg", phash=dhash(pixels))
 
 
 def decode_photo(
@@ -212,14 +252,18 @@ def _check_header(photo: ImageFile, limits: PhotoLimits) -> None:
         # A small picture may claim to be stored in huge tiles, which are allocated whole.
         tags = photo.tag_v2
         _check_pixels(tags.get(_TILE_WIDTH_TAG, 0), tags.get(_TILE_LENGTH_TAG, 0), limits)
-    if min(width, height) < MIN_SIDE:
-        raise PhotoError(
-            "too-small", f"The photo is {width} x {height} pixels; {MIN_SIDE} a side are needed."
-        )
+    _check_sides(width, height)
     if photo.mode not in _MODES_8_BIT + _MODES_16_BIT:
         raise PhotoError(
             "unsupported-format",
             f"Photos with samples of kind {photo.mode} cannot be shown: save it with 8 bits.",
+        )
+
+
+def _check_sides(width: int, height: int) -> None:
+    if min(width, height) < MIN_SIDE:
+        raise PhotoError(
+            "too-small", f"The photo is {width} x {height} pixels; {MIN_SIDE} a side are needed."
         )
 
 

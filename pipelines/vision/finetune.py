@@ -37,6 +37,11 @@ from schemas.finetuning import EpochCurve, FineTuning
 if TYPE_CHECKING:
     import torch
 
+Bools = NDArray[np.bool_]
+
+HELD_SHARE = 0.15
+"""Of each class, where nobody says which photos are held out."""
+
 _HEAD = "head."
 _BODY = "body."
 
@@ -112,13 +117,15 @@ def fine_tune(
     classes: int,
     hyper: FineTuning,
     seed: int,
+    held: Bools | None = None,
     machine: Machine | None = None,
     checkpoint: Path | None = None,
     watch: Watch | None = None,
 ) -> FineTuned:
     """Train a backbone with a new last layer on labelled photos.
 
-    A part of every class is held out, copies of one photo on the same side. With ``checkpoint``
+    The rows of ``held (n,)`` are not fitted on but choose the epoch; None: a part of every class is
+    held out, copies of one photo on the same side. With ``checkpoint``
     every epoch is saved to that file, and a later call with the same input goes on from it; on a
     CPU to the very weights that an unbroken training ends with.
 
@@ -128,7 +135,7 @@ def fine_tune(
         WeightsError: the backbone's weights do not fit.
     """
     machine = machine or Machine()
-    _check(photos.labels, classes)
+    _check(photos.labels if held is None else photos.labels[~held], classes)
     body = build_network(spec.ref.name, spec.seed)
     if spec.weights_file is not None:
         fill_network(body, spec.ref.name, spec.weights_file)
@@ -145,13 +152,15 @@ def fine_tune(
     course = _Course(
         _assemble(body, spec.ref.width, classes, seed, machine.team.device),
         feed,
-        *split_photos(photos.hashes, photos.labels, hyper.validation_share, seed),
+        *_divide(photos.hashes, photos.labels, held, seed),
         hyper,
         seed,
         machine.team,
         watch or Watch(),
     )
     settings = {"backbone": spec.ref.hash, "seed": seed, "classes": classes, **hyper.model_dump()}
+    if held is not None:
+        settings["held"] = np.flatnonzero(held).tolist()
     mark = fingerprint(settings, list(zip(photos.hashes, photos.labels.tolist(), strict=True)))
     return _train(course, len(photos.labels), checkpoint, mark)
 
@@ -164,19 +173,31 @@ def fine_tune_head(
     classes: int,
     hyper: FineTuning,
     seed: int,
+    held: Bools | None = None,
     watch: Watch | None = None,
 ) -> FineTuned:
     """Train the last layer alone on a frozen backbone's vectors, ``(n, d)``: no checkpoint.
 
+    ``held`` is as for ``fine_tune``.
+
     Raises:
         TrainingError: there is nothing to learn from, or the loss is not finite.
     """
-    _check(labels, classes)
-    held = split_photos(hashes, labels, hyper.validation_share, seed)
+    _check(labels if held is None else labels[~held], classes)
     model = _assemble(None, vectors.shape[1], classes, seed, "cpu")
     feed = feed_vectors(vectors, labels, "cpu")
-    course = _Course(model, feed, *held, hyper, seed, Team(), watch or Watch())
+    divided = _divide(hashes, labels, held, seed)
+    course = _Course(model, feed, *divided, hyper, seed, Team(), watch or Watch())
     return _train(course, len(labels), None, "")
+
+
+def _divide(
+    hashes: Sequence[str], labels: Ints, held: Bools | None, seed: int
+) -> tuple[Ints, Ints]:
+    """Return the rows to fit on and those to hold out."""
+    if held is None:
+        return split_photos(hashes, labels, HELD_SHARE, seed)
+    return np.flatnonzero(~held), np.flatnonzero(held)
 
 
 def split_photos(hashes: Sequence[str], labels: Ints, share: float, seed: int) -> tuple[Ints, Ints]:

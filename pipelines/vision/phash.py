@@ -21,7 +21,10 @@ def dhash(rgb: NDArray[np.uint8]) -> int:
     Resizing, recompression and changes of brightness leave nearly all bits alone; mirroring and
     cropping do not.
     """
-    grey = Image.fromarray(rgb).convert("L").resize((_COLUMNS, _ROWS), Image.Resampling.BILINEAR)
+    height, width = rgb.shape[:2]
+    # Not fromarray, which copies the pixels once more.
+    image = Image.frombuffer("RGB", (width, height), np.ascontiguousarray(rgb), "raw", "RGB", 0, 1)
+    grey = image.convert("L").resize((_COLUMNS, _ROWS), Image.Resampling.BILINEAR)
     cells = np.asarray(grey, np.int16)
     # Whole grey levels: rounding alone does not decide about even areas.
     return int.from_bytes(np.packbits(cells[:, :-1] > cells[:, 1:]).tobytes(), "big")

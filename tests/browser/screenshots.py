@@ -13,6 +13,7 @@ from storage.listing import Filter, list_page
 from storage.standings import catch_up
 from tasks.context import adopt_settings, context
 from tasks.explain import explain_words
+from tasks.maps import make_map
 from tests.browser.conftest import BROWSERS
 from tests.pages import serving
 
@@ -34,7 +35,7 @@ def main(folder: str) -> None:
     adopt_settings({"AFIN_DATA_DIR": str(Path(folder).absolute())})
     account = _prepare()
     pages = {"accounts": "/", "account": f"/accounts/{account}", "review": "/review"}
-    pages |= {"runs": "/runs", "models": "/models"}
+    pages |= {"runs": "/runs", "models": "/models", "map": "/map"}
     with serving(context()) as base, sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         for scheme in ("light", "dark"):
@@ -58,6 +59,7 @@ def _prepare() -> str:
     with resources.database.write() as connection:
         while catch_up(connection):
             pass
+    make_map(resources, None, "image")
     with resources.database.read() as connection:
         listed = list_page(connection, Filter(), "certain", after=None, limit=50).accounts
     shown = max(listed, key=lambda one: (len(one.categories), one.standing and one.standing.usable))

@@ -44,6 +44,35 @@ def test_a_post_is_corrected_with_the_keyboard_and_becomes_a_label(page: "Page")
     assert "local" in label
 
 
+def test_enter_on_a_link_follows_it_and_settles_nothing(page: "Page", base: str) -> None:
+    page.goto("/review")
+    page.get_by_text("The model says").wait_for()
+    page.get_by_role("link", name="Campaigns").focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Campaigns", exact=True).wait_for()
+    assert Visitor(base).get("/api/v1/reviews").json == []
+
+
+def test_on_a_narrow_screen_every_page_is_in_sight_and_nothing_is_cut_off(
+    browser: "Browser", base: str, world: World
+) -> None:
+    window = browser.new_context(
+        base_url=base, locale="es-CL", viewport={"width": 380, "height": 800}
+    )
+    tab = window.new_page()
+    too_wide = []
+    for path in ("/", "/accounts/ana.cocina", "/campaigns", "/review", "/runs", "/models", "/map"):
+        tab.goto(path)
+        root = "document.documentElement"
+        if tab.evaluate(f"{root}.scrollWidth > {root}.clientWidth"):
+            too_wide.append(path)
+    links = tab.locator("nav a")
+    boxes = [links.nth(place).bounding_box() for place in range(links.count())]
+    window.close()
+    assert too_wide == []
+    assert all(box and box["x"] >= 0 and box["x"] + box["width"] <= 380 for box in boxes)
+
+
 def test_a_run_is_paused_resumed_and_cancelled(
     page: "Page", resources: Context, world: World
 ) -> None:
@@ -126,7 +155,7 @@ def test_only_who_knows_the_password_gets_in(browser: "Browser", tmp_path: "Path
 def test_no_page_has_a_serious_barrier(
     browser: "Browser", base: str, world: World, scheme: "str"
 ) -> None:
-    paths = ("/", "/accounts/ana.cocina", "/review", "/runs", "/runs/1", "/models")
+    paths = ("/", "/accounts/ana.cocina", "/review", "/runs", "/runs/1", "/models", "/map")
     more = (f"/models/{world.bundle_id}", "/campaigns", "/api", "/sign-in")
     window = browser.new_context(
         base_url=base, color_scheme="dark" if scheme == "dark" else "light"

@@ -6,11 +6,15 @@ import resource
 import signal
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from random import Random
 
 from redis import Redis
 from redis.exceptions import RedisError
+from sqlalchemy import select, update
 
+from schemas.runs import MemberState
+from storage.tables import run_members
 from tasks.app import QUEUES, require_broker
 from tests.houses import House, until
 from tests.postgres import Cluster
@@ -20,6 +24,7 @@ VISIBILITY_S = 4.0
 
 WORKERS = ("scrape", "gpu", "cpu", "control")
 DISK_FULL_S = 2.0
+HOUR = timedelta(hours=1)
 
 Disturbance = Callable[[House, Random], None]
 
@@ -29,9 +34,14 @@ def kill_worker(house: House, random: Random) -> None:
     house.kill(random.choice(WORKERS))
 
 
-def kill_feeder(house: House, random: Random) -> None:
-    """The worker that feeds, and beat with it, dies."""
+def kill_feeder_and_beat(house: House, random: Random) -> None:
+    """The worker that feeds dies, and beat with it, which is a thread of that."""
     house.kill("control")
+
+
+def kill_web(house: House, random: Random) -> None:
+    """The process dies that takes events in."""
+    house.kill("web")
 
 
 def kill_embedder(house: House, random: Random) -> None:
@@ -88,6 +98,30 @@ def fill_disk(house: House, random: Random) -> None:
         resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
 
 
+def move_clock_back(house: House, random: Random) -> None:
+    """The clock is set back by an hour: all that was noted before lies in the future."""
+    _move_clock(house, HOUR)
+
+
+def move_clock_on(house: House, random: Random) -> None:
+    """The clock is set on by an hour: all that was noted before seems long ago."""
+    _move_clock(house, -HOUR)
+
+
+def _move_clock(house: House, by: timedelta) -> None:
+    """Move what a run has noted instead of the machine's clock, which others live by."""
+    columns = run_members.c
+    flying = columns.state == MemberState.IN_FLIGHT
+    with house.resources.database.write() as connection:
+        rows = connection.execute(select(run_members).where(flying)).all()
+        for row in rows:
+            connection.execute(
+                update(run_members)
+                .where(columns.run_id == row.run_id, columns.influencer_id == row.influencer_id)
+                .values(touched_at=row.touched_at + by)
+            )
+
+
 def restart_database(cluster: Cluster) -> Disturbance:
     """The database crashes and comes back."""
 
@@ -101,12 +135,19 @@ def restart_database(cluster: Cluster) -> Disturbance:
 
 KILLS: tuple[Disturbance, ...] = (
     kill_worker,
-    kill_feeder,
+    kill_feeder_and_beat,
     kill_embedder,
     kill_pool_process,
     kill_broker,
+    kill_web,
 )
-LOSSES: tuple[Disturbance, ...] = (empty_broker, repeat_and_reorder, freeze_worker)
+LOSSES: tuple[Disturbance, ...] = (
+    empty_broker,
+    repeat_and_reorder,
+    freeze_worker,
+    move_clock_back,
+    move_clock_on,
+)
 
 
 def _at_broker(house: House, act: Callable[[Redis], object]) -> None:

@@ -13,7 +13,7 @@ from storage.tables import image_vectors, post_photos
 from tasks.app import require_broker
 from tasks.start import start_classification
 from tasks.verdicts import gather_evidence, judge_accounts
-from tests.houses import House, Verdicts
+from tests.houses import House, Verdicts, until
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -93,6 +93,22 @@ def test_an_emptied_broker_costs_no_verdict(house: House, undisturbed: Verdicts)
     with Redis.from_url(require_broker(house.resources.settings)) as broker:
         broker.flushall()
     house.check_once_each(run_id, undisturbed)
+
+
+def test_flower_hears_of_tasks_because_it_asks_for_their_events(
+    house: House, undisturbed: Verdicts
+) -> None:
+    def heard() -> bool:
+        # Workers tell nobody of tasks until Flower has asked, which it does again and again.
+        house.wait(house.reclassify())
+        with urlopen(f"{house.flower_url}/metrics", timeout=30) as answer:  # noqa: S310 - loopback
+            text = answer.read().decode()
+        return any(
+            'type="task-succeeded"' in line and 'task="verdicts.conclude_group"' in line
+            for line in text.splitlines()
+        )
+
+    until(heard)
 
 
 def test_flower_answers_and_refuses_to_act(house: House) -> None:

@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from random import Random
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -23,7 +24,8 @@ from storage.accounts import find_account
 from storage.event_tables import inbox, outbox
 from storage.runs import list_runs
 from storage.tables import photos, posts, verdicts
-from tasks.app import require_broker
+from tasks.app import QUEUES, require_broker
+from tests.collector import Collector, Span, collecting
 from tests.houses import CATEGORIES, House, until, untrained_house
 from tests.receiver import Receiver, receiving
 from tests.served import serve_folder
@@ -36,6 +38,7 @@ TOKEN = "readersecret"
 CALLBACK_KEY, PEXELS_KEY, GRAPH_TOKEN = "callbacksecret", "pexelssecret", "graphsecret"
 FLOWER_PASSWORD = "flowersecret"
 STREAM = "platform:events"
+ALL_QUEUES = [name for served in QUEUES.values() for name in served]
 SECRETS = parse_secrets(SECRET)
 
 # Whoever is killed on purpose is started again at once, and never given up.
@@ -44,6 +47,8 @@ PATIENT = RestartPolicy(first_s=0.2, longest_s=1.0, deaths=1000)
 
 SHARED, KILLED, OWN = slice(0, 4), slice(4, 8), slice(8, 9)
 """Which photos accounts have: most the same few, so that these are computed once."""
+FRESH = 9, 15
+"""Photos that only one test each shows, whose vectors nobody has."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,7 @@ class Platform:
 
     house: House
     receiver: Receiver
+    collector: Collector
     photo_urls: Sequence[str]
 
     def post(self, kind: str, webhook_id: str, **data: Any) -> dict[str, Any]:
@@ -117,7 +123,14 @@ class Platform:
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """A whole afin with a platform beside it, whose callback fails at its very first try."""
     folder = tmp_path_factory.mktemp("events")
-    with receiving(SECRETS, statuses=[503]) as receiver, serve_folder(folder / "samples") as base:
+    with (
+        receiving(SECRETS, statuses=[503]) as receiver,
+        serve_folder(folder / "samples") as base,
+        collecting() as collector,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+        patch.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")
         environment = {
             "AFIN_EVENT_SECRETS": SECRET,
             "AFIN_EVENT_TOKENS": TOKEN,
@@ -128,15 +141,16 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
             "AFIN_CALLBACK_ALLOW_PRIVATE": "true",
             "AFIN_FETCH_ALLOW_LOOPBACK": "true",
             "AFIN_EVENTS_STREAM": STREAM,
+            "AFIN_LOG_FORMAT": "json",
         }
         with untrained_house(folder, environment, accounts=1, policy=PATIENT) as house:
             urls = []
-            for number in range(OWN.stop):
+            for number in range(FRESH[1]):
                 topic = CATEGORIES[number % len(CATEGORIES)]
                 photo = draw_photo(topic, Random(number))  # noqa: S311 - chance for tests
                 (folder / "samples" / f"{number}.jpg").write_bytes(photo)
                 urls.append(f"{base}/{number}.jpg")
-            platform = Platform(house, receiver, urls)
+            platform = Platform(house, receiver, collector, urls)
             until(platform.answers)
             yield platform
 
@@ -240,6 +254,84 @@ def test_an_event_that_nobody_signed_is_refused(platform: Platform) -> None:
     assert refused.value.code == 401
 
 
+def test_one_trace_follows_an_event_to_its_verdict(platform: Platform) -> None:
+    # The sweeper may come first and handle an event in a trace of its own; not each time.
+    spans = next(
+        found for number in range(FRESH[0], FRESH[1] - 1) if (found := traced(platform, number))
+    )
+    by_id = {span.id: span for span in spans}
+    assert [span.name for span in spans if span.parent not in by_id] == ["POST /events"]
+    embedded, said = "images.embed_accounts", "verdicts.conclude_group"
+    way = {"events.handle", "runs.feed", "scrape.photos", embedded, said}
+    assert way <= {span.name for span in spans}
+    assert {span.process for span in spans} >= {"afin-web", "afin-control", "afin-gpu", "afin-cpu"}
+    (concluded,) = (span for span in spans if span.name == said)
+    above = concluded.ids["afin.run"], concluded.ids["afin.account"]
+    assert all(
+        (span.ids["afin.run"], span.ids["afin.account"]) == above
+        for span in spans
+        if span.name in {"send account", "scrape.photos", embedded}
+    )
+    assert not any(span.failed for span in spans)
+
+
+def traced(platform: Platform, number: int) -> list[Span]:
+    """Post an event; return the spans of its trace once it is concluded, if they are one."""
+    username = f"traced{number}"
+    platform.join(username, f"evt_{username}", slice(number, number + 1))
+    run_id = platform.hear("verdict.concluded", username)["run"]
+    found: list[Span] = []
+
+    def concluded() -> bool:
+        found[:] = [
+            span
+            for span in platform.collector.spans
+            if span.name == "verdicts.conclude_group" and span.ids["afin.run"] == run_id
+        ]
+        return bool(found)
+
+    until(concluded)
+    mine = [span for span in platform.collector.spans if span.trace == found[-1].trace]
+    return mine if any(span.name == "POST /events" for span in mine) else []
+
+
+def test_logs_are_json_lines_that_tell_run_and_account(platform: Platform) -> None:
+    platform.join("logged", "evt_logged", slice(FRESH[1] - 1, FRESH[1]))
+    run_id = platform.hear("verdict.concluded", "logged")["run"]
+    with platform.house.resources.database.read() as connection:
+        account_id = find_account(connection, "logged").id
+    log = platform.house.resources.settings.data_dir.absolute() / "logs" / "cpu.log"
+
+    def records() -> list[dict[str, Any]]:
+        lines = log.read_text("utf-8").splitlines()
+        return [json.loads(line) for line in lines if line]
+
+    until(lambda: any(one.get("account") == account_id for one in records()))
+    (record,) = (
+        one
+        for one in records()
+        if one.get("account") == account_id and one.get("task") == "verdicts.conclude_group"
+    )
+    assert (record["run"], record["process"], record["level"]) == (run_id, "cpu", "info")
+    assert record["task_id"] in record["message"]
+
+
+def test_web_control_and_flower_hold_no_library_of_models(platform: Platform) -> None:
+    platform.join("light", "evt_light")
+    platform.hear("verdict.concluded", "light")
+
+    def held(name: str) -> set[str]:
+        mapped = Path(f"/proc/{platform.house.pid(name)}/maps").read_text("utf-8")
+        return {lib for lib in ("torch", "sklearn", "fasttext") if f"/{lib}" in mapped}
+
+    assert "torch" in held("gpu")
+    assert {name: held(name) for name in ("web", "control", "flower")} == {
+        "web": set(),
+        "control": set(),
+        "flower": set(),
+    }
+
+
 def test_no_secret_is_in_a_log_in_a_message_or_on_a_page_of_flower(platform: Platform) -> None:
     platform.join("last", "evt_last")
     platform.hear("verdict.concluded", "last")
@@ -269,6 +361,19 @@ def test_no_secret_is_in_a_log_in_a_message_or_on_a_page_of_flower(platform: Pla
         if value.encode() in content
     ]
     assert found == []
+
+
+def test_flower_shows_every_queue_leads_to_the_pages_and_tells_arguments_in_words(
+    platform: Platform,
+) -> None:
+    platform.join("shown", "evt_shown")
+    run_id = platform.hear("verdict.concluded", "shown")["run"]
+    shown = flower_pages(platform)
+    lengths = shown["/broker"].decode()
+    assert all(f">{name}<" in lengths.replace(" ", "").replace("\n", "") for name in ALL_QUEUES)
+    assert f'href="{platform.house.web_url}"' in shown["/tasks"].decode()
+    tasks = json.loads(shown["/api/tasks"]).values()
+    assert f"run {run_id}:" in {task["args"] for task in tasks if task["name"] == "runs.feed"}
 
 
 def flower_pages(platform: Platform) -> dict[str, bytes]:

@@ -47,6 +47,18 @@ def undisturbed(house: House) -> Verdicts:
     return house.wait(house.reclassify())
 
 
+def test_no_worker_complains_of_queues_when_it_starts(house: House) -> None:
+    logs = sorted((house.resources.settings.data_dir / "logs").glob("*.log"))
+    assert {log.stem for log in logs} >= {"scrape", "gpu", "cpu", "control"}
+    complaints = [
+        line
+        for log in logs
+        for line in log.read_text().splitlines()
+        if "Failed to bind" in line or "NOT_FOUND" in line
+    ]
+    assert complaints == []
+
+
 def test_every_account_gets_a_verdict(house: House, undisturbed: Verdicts) -> None:
     with house.resources.database.read() as connection:
         assert set(undisturbed) == {account.username for account in list_accounts(connection)}

@@ -54,7 +54,7 @@ def operations() -> list[Operation]:
             "/accounts/export",
             "Get all accounts that a filter finds as a file.",
             export,
-            models.Accounts,
+            list[models.ExportedAccount],
             query=models.AccountsExport,
             tags=TAG,
         ),

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from schemas.base import Frozen
 from schemas.bundles import BundleState
+from schemas.maps import DEFAULT_POSTS, MAX_POSTS, MIN_POSTS, View
 from schemas.verdicts import StoredVerdict
 from storage.listing import Listed, Order
 from web.evidence import Past, PostView
@@ -44,6 +45,22 @@ class Accounts(Frozen):
 
     accounts: tuple[Listed, ...]
     next: str | None
+
+
+class ExportedAccount(Frozen):
+    """An account in a file of many; what is not known is null."""
+
+    username: str
+    followers: int | None
+    categories: tuple[str, ...]
+    score: float | None
+    certainty: float | None
+    usable_posts: int | None
+    unknown_posts: int | None
+    interactions: float | None
+    enough_posts: bool | None
+    bundle: str | None
+    concluded_at: str | None
 
 
 class Account(Frozen):
@@ -149,6 +166,20 @@ class CompareQuery(Frozen):
 
     first: str = Field(max_length=40)
     second: str = Field(max_length=40)
+
+
+class MapQuery(Frozen):
+    """Which map of a bundle."""
+
+    view: View = Field("image", description="by which vectors the posts are laid out")
+
+
+class NewMap(MapQuery):
+    """What to make a map of."""
+
+    posts: int = Field(
+        DEFAULT_POSTS, ge=MIN_POSTS, le=MAX_POSTS, description="how many it shows at most"
+    )
 
 
 class Me(Frozen):

@@ -1,7 +1,6 @@
 """What an API operation is: its models say what it takes and gives, and write its document."""
 
 import hashlib
-import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +11,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from schemas.errors import UsageError
 from schemas.users import Role
 from web.problems import API
+from web.render import LEAST_ZIPPED, ZIPPED_AT_ONCE
 from web.security import needs
 
 
@@ -67,8 +67,7 @@ class Operation:
             found = await self.handle(call)
             if isinstance(found, web.StreamResponse):
                 return found
-            text = json.dumps(adapter.dump_python(found, mode="json"), ensure_ascii=False)
-            return _tagged(request, text, self.status)
+            return tagged(request, adapter.dump_json(found), self.status)
 
         return web.route(self.verb, API + self.path, handler)
 
@@ -101,14 +100,20 @@ def _checked(model: type[BaseModel], given: Any) -> BaseModel:
         raise UsageError(f"{where}: {first['msg']}.") from None
 
 
-def _tagged(request: web.Request, text: str, status: int) -> web.Response:
-    """Answer with an ETag, and with nothing if the asker has this very answer."""
-    tag = hashlib.sha256(text.encode()).hexdigest()[:24]
+def tagged(request: web.Request, body: bytes, status: int = 200) -> web.Response:
+    """Answer JSON with an ETag, and with nothing if the asker has this very answer."""
+    tag = hashlib.sha256(body).hexdigest()[:24]
     headers = {"ETag": f'"{tag}"', "Cache-Control": "private, no-cache", "Vary": "Authorization"}
     if request.method == "GET" and any(one.value == tag for one in request.if_none_match or ()):
         return web.Response(status=304, headers=headers)
     response = web.Response(
-        text=text, status=status, content_type="application/json", headers=headers
+        body=body,
+        status=status,
+        content_type="application/json",
+        charset="utf-8",
+        headers=headers,
+        zlib_executor_size=ZIPPED_AT_ONCE,
     )
-    response.enable_compression()
+    if len(body) >= LEAST_ZIPPED:
+        response.enable_compression()
     return response

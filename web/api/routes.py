@@ -1,5 +1,6 @@
 """All operations as routes, the OpenAPI document that their models write, and its page."""
 
+import json
 from functools import cache
 from typing import Any
 
@@ -10,7 +11,7 @@ from pydantic.json_schema import models_json_schema
 from schemas.base import Frozen
 from schemas.users import Role
 from web.api import accounts, work
-from web.api.operation import Operation
+from web.api.operation import Operation, tagged
 from web.problems import API, JSON_TYPE
 from web.render import render
 
@@ -53,9 +54,9 @@ def routes() -> list[web.AbstractRouteDef]:
     ]
 
 
-async def document(_request: web.Request) -> web.StreamResponse:
+async def document(request: web.Request) -> web.StreamResponse:
     """Send the OpenAPI document."""
-    return web.json_response(describe())
+    return tagged(request, _document())
 
 
 async def page(request: web.Request) -> web.StreamResponse:
@@ -66,6 +67,11 @@ async def page(request: web.Request) -> web.StreamResponse:
         operations=[_show(one) for one in operations()],
         origin=request.url.origin(),
     )
+
+
+@cache
+def _document() -> bytes:
+    return json.dumps(describe(), ensure_ascii=False).encode()
 
 
 @cache

@@ -2,8 +2,11 @@
 
 from sqlalchemy import Connection
 
+from schemas.errors import NotFoundError
+from schemas.maps import MapState, PostMap
 from schemas.users import Role
 from storage.bundles import find_bundle, list_bundles, promote_bundle
+from storage.maps import read_map
 from storage.reviews import Review, decide, list_reviews
 from storage.run_views import ProblemGroup, RunView, group_problems, view_run, view_runs
 from storage.thresholds import (
@@ -13,6 +16,7 @@ from storage.thresholds import (
     count_in_force,
     preview_threshold,
 )
+from tasks.maps import start_map
 from tasks.start import start_classification
 from web.api import models
 from web.api.operation import Answer, Call, Operation
@@ -126,6 +130,26 @@ def operations() -> list[Operation]:
             tags=bundles,
         ),
         Operation(
+            "GET",
+            "/models/{id}/map",
+            "Get posts laid out in the plane, as last made.",
+            show_map,
+            PostMap,
+            query=models.MapQuery,
+            tags=bundles,
+        ),
+        Operation(
+            "POST",
+            "/models/{id}/map",
+            "Ask a worker for a map.",
+            ask_map,
+            MapState,
+            body=models.NewMap,
+            role=operator,
+            status=202,
+            tags=bundles,
+        ),
+        Operation(
             "POST",
             "/models/{id}/promote",
             "Let a bundle judge from now on.",
@@ -210,6 +234,32 @@ async def preview(call: Call) -> Preview:
     return await site_of(call.request).read(
         preview_threshold, bundle_id, query.category, query.threshold
     )
+
+
+async def show_map(call: Call) -> PostMap:
+    """Return a map.
+
+    Raises:
+        NotFoundError: nobody has made it yet.
+    """
+
+    def read(connection: Connection) -> PostMap:
+        info = find_bundle(connection, call.path("id"))
+        found = read_map(connection, info.id, call.query.view)
+        if found is None:
+            raise NotFoundError(
+                f"Nobody has made this map of {info.id} yet: ask for it with POST, or with "
+                f"'afin map --bundle {info.id} --by {call.query.view}'."
+            )
+        return found
+
+    return await site_of(call.request).read(read)
+
+
+async def ask_map(call: Call) -> MapState:
+    """Ask for a map."""
+    site, body = site_of(call.request), call.body
+    return await site.call(start_map, site.resources, call.path("id"), body.view, body.posts)
 
 
 async def promote(call: Call) -> list[models.Bundle]:

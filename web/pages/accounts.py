@@ -47,10 +47,12 @@ async def show(request: web.Request) -> web.StreamResponse:
     }
     if after is not None and request.headers.get("HX-Request"):
         return render(request, "_cards.html", **values)
+    all_shown = after is None and following is None
+    count = len(found.accounts) if all_shown else await site.read(count_wanted, wanted.filter)
     return render(
         request,
         "accounts.html",
-        count=await site.read(count_wanted, wanted.filter),
+        count=count,
         at_most=COUNT_AT_MOST,
         wanted=wanted,
         query=urlencode(query),

@@ -6,15 +6,24 @@ from aiohttp import web
 from sqlalchemy import Connection
 
 from schemas.bundles import BundleInfo, BundleState
-from schemas.errors import UsageError
+from schemas.errors import LostBlobError, NotFoundError, UsageError
 from schemas.users import Role
-from storage.bundles import find_bundle, list_bundles, promote_bundle
-from storage.thresholds import compare_bundles, count_in_force, preview_threshold
+from storage.bundles import find_bundle, list_bundles, promote_bundle, report_key
+from storage.thresholds import (
+    compare_bundles,
+    count_in_force,
+    is_in_force,
+    preview_threshold,
+)
 from web.render import MISSING, render
 from web.security import needs
 from web.site import Site, site_of
 
-REPORT = "report.html"
+REPORT_POLICY = (
+    "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
+"""A report carries its own style and figures; it runs nothing and asks for nothing."""
 
 
 def routes() -> list[web.AbstractRouteDef]:
@@ -95,8 +104,17 @@ async def report(request: web.Request) -> web.StreamResponse:
     """Send a bundle's report, shut in: it runs no script and reads nothing else."""
     site = site_of(request)
     info = await site.read(find_bundle, request.match_info["id"])
-    data = await site.call(site.resources.blobs.read, f"reports/{info.id}/{REPORT}")
-    return web.Response(body=data, content_type="text/html", charset="utf-8")
+    try:
+        data = await site.call(site.resources.blobs.read, report_key(info.id))
+    except LostBlobError:
+        raise NotFoundError(
+            f"{info.id} has no report yet: 'afin report {info.id}' writes it."
+        ) from None
+    response = web.Response(body=data, content_type="text/html", charset="utf-8")
+    response.headers["Content-Security-Policy"] = REPORT_POLICY
+    response.headers["Cache-Control"] = "no-store"
+    response.enable_compression()
+    return response
 
 
 def back_to(bundles: list[BundleInfo]) -> BundleInfo | None:
@@ -137,7 +155,7 @@ async def _first_preview(site: Site, info: BundleInfo | None) -> Any:
         return None
 
     def read(connection: Connection) -> Any:
-        if not count_in_force(connection).get(info.id):
+        if not is_in_force(connection, info.id):
             return None
         category = info.manifest.classes[0]
         present = info.manifest.share_thresholds[category]
@@ -147,4 +165,4 @@ async def _first_preview(site: Site, info: BundleInfo | None) -> Any:
 
 
 def _has_report(site: Site, bundle_id: str) -> bool:
-    return site.resources.blobs.exists(f"reports/{bundle_id}/{REPORT}")
+    return site.resources.blobs.exists(report_key(bundle_id))

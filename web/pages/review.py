@@ -1,4 +1,4 @@
-"""Review: posts of the least certain accounts, settled one by one with the keyboard."""
+"""Review: posts of the least certain accounts and doubted labels, settled with the keyboard."""
 
 from typing import get_args
 
@@ -6,12 +6,13 @@ from aiohttp import web
 from sqlalchemy import Connection
 
 from schemas.base import Frozen
-from schemas.bundles import BundleManifest
 from schemas.categories import known_categories
 from schemas.errors import UsageError
 from schemas.users import Role
-from storage.accounts import PostRow, account_posts
+from schemas.verdicts import PostOutcome
+from storage.accounts import account_posts
 from storage.bundles import find_bundle
+from storage.doubts import DoubtFate, count_doubts, next_doubt, settle_doubt
 from storage.listing import Listed, describe_accounts
 from storage.photos import read_credits
 from storage.reviews import (
@@ -33,6 +34,10 @@ from web.site import site_of, user_of
 KEYS = "123456789abcdefghi"
 RECENT = 12
 
+LABELS, CERTAIN, DISPUTED = "labels", "certain", "disputed"
+ORDERS = (LABELS, CERTAIN, DISPUTED)
+"""What comes first: doubted labels, the least certain accounts, or the most disputed ones."""
+
 
 class Task(Frozen):
     """A post to settle, with the account it belongs to."""
@@ -50,16 +55,24 @@ def routes() -> list[web.AbstractRouteDef]:
 @needs(Role.REVIEWER)
 async def show(request: web.Request) -> web.StreamResponse:
     """Show the post to settle next, and the labels made last."""
-    site, disputed = site_of(request), request.query.get("first") == "disputed"
-    task = await site.read(next_task, user_of(request).name, disputed_first=disputed)
+    site, first = site_of(request), request.query.get("first", "")
+    name = user_of(request).name
+    # What somebody has sent here comes first, unless another order is asked for.
+    doubt = await site.read(next_doubt, name) if first in {"", LABELS} else None
+    order = first if first in ORDERS else LABELS if doubt else CERTAIN
+    task = None
+    if order != LABELS:
+        task = await site.read(next_task, name, disputed_first=order == DISPUTED)
     fate = request.query.get("fate", "")
     return render(
         request,
         "review.html",
         task=task,
-        disputed=disputed,
+        doubt=doubt,
+        order=order,
+        waiting=await site.read(count_doubts),
         answers=list(zip(KEYS, known_categories(), strict=False)),
-        fate=fate if fate in get_args(Fate) else "",
+        fate=fate if fate in {*get_args(Fate), *get_args(DoubtFate)} else "",
         recent=await site.read(_recent),
         counts={"accept": 0, "correct": 0, "skip": 0} | await site.read(count_reviews),
     )
@@ -69,19 +82,20 @@ async def show(request: web.Request) -> web.StreamResponse:
 async def settle(request: web.Request) -> web.StreamResponse:
     """Keep a decision and go on to the next post."""
     form = await request.post()
-    post_id, answer = str(form.get("post", "")), str(form.get("answer", ""))
-    if not post_id.isdigit():
+    answer, doubt_id = str(form.get("answer", "")), str(form.get("doubt", ""))
+    asked = doubt_id or str(form.get("post", ""))
+    if not asked.isdigit():
         raise UsageError("Which post? Load the page again.")
     decision, categories = read_answer(answer)
     fate = await site_of(request).write(
-        decide,
-        int(post_id),
+        settle_doubt if doubt_id else decide,
+        int(asked),
         reviewer=user_of(request).name,
         decision=decision,
         categories=categories,
     )
-    first = "&first=disputed" if form.get("first") == "disputed" else ""
-    raise web.HTTPSeeOther(f"/review?fate={fate}{first}")
+    first = str(form.get("first", ""))
+    raise web.HTTPSeeOther(f"/review?fate={fate}" + (f"&first={first}" if first in ORDERS else ""))
 
 
 def read_answer(answer: str) -> tuple[Decision, tuple[str, ...]]:
@@ -105,21 +119,19 @@ def next_task(connection: Connection, reviewer: str, *, disputed_first: bool) ->
         return None
     manifest = find_bundle(connection, standing.bundle_id).manifest
     rows = {post.id: post for post in account_posts(connection, [influencer_id])[influencer_id]}
-    views = [
-        _view(connection, rows[post_id], standing.bundle_id, manifest)
-        for post_id in waiting
-        if post_id in rows
-    ]
-    views.sort(key=lambda post: (post.sure or 0.0, post.id))
-    return Task(account=account, post=views[0], left_of_account=len(views)) if views else None
-
-
-def _view(
-    connection: Connection, post: PostRow, bundle_id: str, manifest: BundleManifest
-) -> PostView:
-    outcome = read_outcomes(connection, bundle_id, [post.id]).get((post.id, PRIMARY))
+    left = [rows[post_id] for post_id in waiting if post_id in rows]
+    if not left:
+        return None
+    outcomes = read_outcomes(connection, standing.bundle_id, [post.id for post in left])
+    said = {post.id: outcomes.get((post.id, PRIMARY)) for post in left}
+    post = min(left, key=lambda post: (_sure(said[post.id]), post.id))
     shown = [place.sha256 for place in post.photos if place.sha256]
-    return view_post(post, manifest, outcome, {}, read_credits(connection, shown))
+    view = view_post(post, manifest, said[post.id], {}, read_credits(connection, shown))
+    return Task(account=account, post=view, left_of_account=len(left))
+
+
+def _sure(outcome: PostOutcome | None) -> float:
+    return max(outcome.probabilities, default=0.0) if outcome else 0.0
 
 
 def _recent(connection: Connection) -> list[Review]:

@@ -25,12 +25,6 @@ from web.security import needs
 from web.site import Site, site_of
 
 PAGE = 30
-FLOWER_NAMES = {
-    RunKind.CLASSIFY: "verdicts.",
-    RunKind.TRAIN: "train.",
-    RunKind.CRAWL: "crawl.",
-}
-"""How the tasks of a kind of run begin; with the run's number Flower finds them."""
 
 
 def routes() -> list[web.AbstractRouteDef]:
@@ -70,7 +64,6 @@ async def show(request: web.Request) -> web.StreamResponse:
         view=view,
         stages=stages,
         problems=problems,
-        flower_names=FLOWER_NAMES,
     )
 
 

@@ -4,6 +4,8 @@
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.target.matches("input, textarea, select")) return;
+  // Enter on a link or a button is theirs.
+  if (event.key === "Enter" && event.target.closest("a, button, summary")) return;
   const button = document.querySelector(`[data-key="${CSS.escape(event.key.toLowerCase())}"]`);
   if (button) {
     event.preventDefault();

@@ -1,6 +1,7 @@
 """What the pages say, in English and Spanish: one catalogue a language, the same keys in each."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import Literal
 
 from aiohttp import web
@@ -14,11 +15,15 @@ Translate = Callable[..., str]
 CATALOGUES: dict[Language, dict[str, str]] = {"en": ENGLISH, "es": SPANISH}
 
 
+@cache
 def translator(language: Language) -> Translate:
     """Return the function that gives a key's words, with its figures filled in."""
     catalogue = CATALOGUES[language]
 
     def t(key: str, **values: object) -> str:
+        if str(values.get("count")) == "1":
+            # "1 post", where a language says it otherwise than "2 posts".
+            key = f"{key}.one" if f"{key}.one" in catalogue else key
         return catalogue[key].format(**values) if values else catalogue[key]
 
     return t

@@ -60,6 +60,8 @@ _WEB = re.compile(r"https?://[^/]", re.IGNORECASE | re.ASCII)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NUMBER = re.compile(r"[0-9]+|0[xX][0-9a-fA-F]*")
 _SHOWN = re.compile(r"\s*(https?)://([^/?#\\]*)([^?#]*)(\??)", re.IGNORECASE | re.ASCII)
+# What most addresses look like: printable ASCII, nothing that could be a secret.
+_PLAIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]+)?/[!$-.0-9:;=A-Z_a-z~/]*")
 _AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]]+)(:[0-9]*)?", re.IGNORECASE | re.ASCII)
 
 
@@ -68,6 +70,8 @@ def redact(url: str) -> str:
 
     Takes any text at all; what cannot be told apart safely is not shown.
     """
+    if len(url) <= LONGEST_SHOWN and _PLAIN.fullmatch(url):
+        return url
     match = _SHOWN.match(url)
     if match is None:
         return UNSHOWABLE
@@ -139,25 +143,33 @@ def _canonical(url: URL, text: str) -> URL:
         raise _bad_url(text, "is neither http nor https")
     if not url.raw_host or url.port == 0:
         raise _bad_url(text, "names no host that can be asked")
-    host = _canonical_host(url.raw_host, text)
+    try:
+        host = _canonical_host(url.raw_host)
+    except _BadHostError as error:
+        raise _bad_url(text, str(error)) from None
     if host != url.raw_host:
         url = url.with_host(host)
     return url.with_fragment(None) if url.raw_fragment else url
 
 
-def _canonical_host(host: str, text: str) -> str:
+class _BadHostError(Exception):
+    """Why a host cannot be asked."""
+
+
+@lru_cache(4096)
+def _canonical_host(host: str) -> str:
     if ":" in host:
         if "%" in host:
-            raise _bad_url(text, "names a network interface of this machine")
+            raise _BadHostError("names a network interface of this machine")
         return IPv6Address(host).compressed
     host = host.removesuffix(".").lower()
     if _NUMBER.fullmatch(host.rpartition(".")[2]):
         try:
             return str(IPv4Address(socket.inet_aton(host)))
         except OSError:
-            raise _bad_url(text, "looks like an IPv4 address and is none") from None
+            raise _BadHostError("looks like an IPv4 address and is none") from None
     if not _NAME.fullmatch(host):
-        raise _bad_url(text, "names no host that can be asked")
+        raise _BadHostError("names no host that can be asked")
     return host
 
 

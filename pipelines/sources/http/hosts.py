@@ -3,9 +3,8 @@
 import asyncio
 import time
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from types import TracebackType
 
 from yarl import URL
 
@@ -17,6 +16,15 @@ UNREACHED = frozenset({"refused", "dns", "timeout"})
 SUFFERING = UNREACHED | {"throttled", "too-slow", "broken-answer"}
 LATENCY_WEIGHT = 0.2
 FEW_HOSTS = 128
+
+STALLED_S = 2.0
+"""A request that has no end after this long leaves its place among all hosts' to another one."""
+
+STALLED_SHARE = 2
+"""So many times the limit over all hosts may wait like that: each has a connection open."""
+
+LONGEST_DEAD_S = 900.0
+"""A host that stays down is left alone for twice as long each time, up to this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +52,18 @@ class HostGate:
         self._last_cut = 0.0
         self._paused_until = 0.0
         self._dead_until = 0.0
+        self._dead_for_s = policy.dead_for_s
         self._unreached = 0
+        self._probing = False
         self._last_failure = "timeout"
         self._answered = self._throttled = self._failed = 0
         self._latency_s = 0.0
 
     async def acquire(self) -> None:
         """Wait for a slot; first come, first served."""
+        if not self._waiters and self.active < self._room:
+            self.active += 1
+            return
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         self._wake()
@@ -66,8 +79,11 @@ class HostGate:
         self.active -= 1
         self._wake()
 
-    def check(self) -> None:
+    def check(self) -> bool:
         """Refuse to bother a host that asked for quiet, or that is down.
+
+        Returns whether this request is the one that finds out if a host that was down is back:
+        until its end, which ``record`` or ``give_up`` tells, every other one is refused.
 
         Raises:
             FetchError: ``throttled`` or the reason of the last failed connection.
@@ -77,12 +93,27 @@ class HostGate:
             raise ThrottledError(
                 f"{self.host} asked for quiet; ask again later.", self._paused_until - now
             )
-        if self._dead_until > now:
+        if self._dead_until == 0.0:
+            return False
+        if self._dead_until > now or self._probing:
             raise FetchError(
                 self._last_failure,
                 f"{self.host} failed {self._unreached} times in a row and is left alone for "
-                f"{self._dead_until - now:.0f} s more; ask again then.",
+                f"{max(self._dead_until - now, 0.0):.0f} s more; ask again then.",
             )
+        self._probing = True
+        return True
+
+    def give_up(self) -> None:
+        """Note that the request which was to find out ended without telling."""
+        self._probing = False
+
+    def bury(self, reason: str) -> None:
+        """Leave the host alone for a while: what was asked of it first never got an answer."""
+        if self._answered == 0:
+            self._unreached = max(self._unreached, self._policy.dead_after)
+            self._last_failure = reason
+            self._die(time.monotonic())
 
     def record(self, failure: FetchError | None, started: float) -> None:
         """Learn from how a request that began at ``started`` (monotonic seconds) ended."""
@@ -107,13 +138,22 @@ class HostGate:
         self._count_unreached(reason, now)
 
     def _count_unreached(self, reason: str, now: float) -> None:
+        self._probing = False
         if reason not in UNREACHED:
-            self._unreached = 0
+            self._unreached, self._dead_until = 0, 0.0
+            self._dead_for_s = self._policy.dead_for_s
+            self._wake()
             return
         self._unreached += 1
         self._last_failure = reason
         if self._unreached >= self._policy.dead_after:
-            self._dead_until = now + self._policy.dead_for_s
+            self._die(now)
+
+    def _die(self, now: float) -> None:
+        if self._dead_until > now:
+            return  # those that were under way when it was found dead tell nothing new
+        self._dead_until = now + self._dead_for_s
+        self._dead_for_s = min(2 * self._dead_for_s, LONGEST_DEAD_S)
 
     @property
     def busy(self) -> bool:
@@ -137,12 +177,82 @@ class HostGate:
             latency_s=self._latency_s,
         )
 
+    @property
+    def _room(self) -> int:
+        # After a failed connection nobody begins before those under way tell whether that was all:
+        # else each of them would be followed by one that waits as long in vain.
+        return 1 if self._unreached else int(self.slots)
+
     def _wake(self) -> None:
-        while self._waiters and self.active < int(self.slots):
+        while self._waiters and self.active < self._room:
             waiter = self._waiters.popleft()
             if not waiter.done():
                 self.active += 1
                 waiter.set_result(None)
+
+
+class _Total:
+    """The limit over all hosts, of which what has stalled holds no part."""
+
+    def __init__(self, limit: int) -> None:
+        self._free = asyncio.Semaphore(limit)
+        self._stalled = 0
+        self._most_stalled = limit * STALLED_SHARE
+
+    async def acquire(self) -> None:
+        await self._free.acquire()
+
+    def lend(self) -> bool:
+        """Let another begin in place of one that has stalled; return whether there is room."""
+        if self._stalled >= self._most_stalled:
+            return False
+        self._stalled += 1
+        self._free.release()
+        return True
+
+    def release(self, *, lent: bool) -> None:
+        if lent:
+            self._stalled -= 1
+        else:
+            self._free.release()
+
+
+class Slot:
+    """One slot of a host and one of all, held inside ``async with``."""
+
+    __slots__ = ("_lent", "_total", "gate")
+
+    def __init__(self, gate: HostGate, total: _Total) -> None:
+        self.gate = gate
+        self._total = total
+        self._lent = False
+
+    async def __aenter__(self) -> HostGate:
+        """Wait for both.
+
+        The host first: those who queue for a slow host must not hold what others could use.
+        """
+        await self.gate.acquire()
+        try:
+            await self._total.acquire()
+        except BaseException:
+            self.gate.release()
+            raise
+        return self.gate
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Give both back."""
+        self._total.release(lent=self._lent)
+        self.gate.release()
+
+    def stall(self) -> None:
+        """Hold the host's slot only: no answer has come for long."""
+        self._lent = self._lent or self._total.lend()
 
 
 class HostGates:
@@ -151,19 +261,11 @@ class HostGates:
     def __init__(self, policy: FetchPolicy) -> None:
         self._policy = policy
         self._gates: OrderedDict[str, HostGate] = OrderedDict()
-        self._total = asyncio.Semaphore(policy.concurrency)
+        self._total = _Total(policy.concurrency)
 
-    @asynccontextmanager
-    async def slot(self, url: URL) -> AsyncIterator[HostGate]:
-        """Hold one slot of the URL's host, and one of all."""
-        gate = self._gate(url)
-        # The host first: those who queue for a slow host must not hold what others could use.
-        await gate.acquire()
-        try:
-            async with self._total:
-                yield gate
-        finally:
-            gate.release()
+    def slot(self, url: URL) -> Slot:
+        """One slot of the URL's host, and one of all, to be held inside ``async with``."""
+        return Slot(self.gate(url), self._total)
 
     def keeps_alive(self, gate: HostGate) -> bool:
         """Whether a connection is worth keeping.
@@ -176,9 +278,10 @@ class HostGates:
         """The figures by host, least recently asked first."""
         return {host: gate.stats() for host, gate in self._gates.items()}
 
-    def _gate(self, url: URL) -> HostGate:
-        host = str(url.raw_host)
-        key = host if url.is_default_port() else f"{host}:{url.port}"
+    def gate(self, url: URL) -> HostGate:
+        """The gate of a URL's host and port."""
+        # Without a port where it is the scheme's own.
+        key = url.host_port_subcomponent or ""
         gate = self._gates.get(key)
         if gate is None:
             gate = self._gates[key] = HostGate(key, self._policy)

@@ -1,16 +1,19 @@
 """How long to wait before another try: Retry-After, backoff with jitter, the total deadline."""
 
 import asyncio
+import math
 import random
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from types import TracebackType
 
 from pipelines.sources.http.failures import ThrottledError
 from schemas.errors import FetchError
 
 LONGEST_RETRY_AFTER_CHARS = 64
+
+Stalled = tuple[float, Callable[[], None]]
 
 
 def parse_retry_after(value: str | None, *, now: datetime, cap_s: float) -> float | None:
@@ -48,40 +51,100 @@ class Clock:
     """Time left for one URL; it runs while something is done for it, not while it queues.
 
     Inside ``running`` an earlier end can be set and moved; ``cause`` is the reason slug of
-    whichever end comes first.
+    whichever end comes first. It does what ``asyncio.timeout`` does, with one timer however often
+    the end is moved: one that rings too early is wound up again.
     """
+
+    __slots__ = (
+        "_cancelling",
+        "_end",
+        "_last_end",
+        "_loop",
+        "_rang",
+        "_stalled",
+        "_started",
+        "_task",
+        "_timer",
+        "cause",
+        "left_s",
+    )
 
     def __init__(self, total_s: float) -> None:
         self.left_s = total_s
         self.cause = "timeout"
-        self._limit = asyncio.timeout(None)
-        self._last_end = self._end = 0.0
+        self._loop = asyncio.get_running_loop()
+        self._task: asyncio.Task[object] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._cancelling = 0
+        self._rang = False
+        self._stalled: Stalled | None = None
+        self._started = self._last_end = self._end = 0.0
 
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Let the clock run.
+    def running(self, first_s: float = math.inf, *, stalled: Stalled | None = None) -> "Clock":
+        """Let the clock run, used as ``with clock.running():``; no longer than ``first_s`` yet.
+
+        ``stalled`` is a time in seconds, and what is called if the clock still runs then.
 
         Raises:
             TimeoutError: no time was left, or the first end came.
         """
-        started = asyncio.get_running_loop().time()
+        self._stalled = stalled
+        self._started = self._loop.time()
+        self._last_end = self._started + max(self.left_s, 0.0)
+        self._end = min(self._last_end, self._started + first_s)
         self.cause = "timeout"
-        self._last_end = self._end = started + max(self.left_s, 0.0)
-        try:
-            async with asyncio.timeout_at(self._end) as self._limit:
-                yield
-        finally:
-            self.left_s -= asyncio.get_running_loop().time() - started
+        return self
+
+    def __enter__(self) -> None:
+        """Wind up the timer."""
+        self._task = asyncio.current_task()
+        self._cancelling = self._task.cancelling() if self._task else 0
+        self._rang = False
+        first = self._end
+        if self._stalled is not None:
+            first = min(first, self._started + self._stalled[0])
+        self._timer = self._loop.call_at(first, self._ring)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop the timer, and say TimeoutError where it has rung."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self.left_s -= self._loop.time() - self._started
+        task, self._task, self._timer = self._task, None, None
+        if (
+            self._rang
+            and task is not None
+            and task.uncancel() <= self._cancelling
+            and kind is asyncio.CancelledError
+        ):
+            raise TimeoutError from error
 
     def end_at(self, when: float, cause: str) -> None:
         """Set the end to ``when`` (loop time), but never later than the total allows."""
-        end = min(when, self._last_end)
-        if end != self._end:
-            self._limit.reschedule(end)
-            self._end = end
+        self._end = min(when, self._last_end)
         self.cause = cause if when < self._last_end else "timeout"
+        if self._timer is not None and self._end < self._timer.when():
+            self._timer.cancel()
+            self._timer = self._loop.call_at(self._end, self._ring)
 
     async def wait(self, delay_s: float) -> None:
         """Spend ``delay_s`` of the time left on doing nothing."""
         self.left_s -= delay_s
         await asyncio.sleep(delay_s)
+
+    def _ring(self) -> None:
+        if self._task is None:
+            return
+        if self._timer is not None and self._end > self._timer.when():
+            if self._stalled is not None:
+                stalled, self._stalled = self._stalled[1], None
+                stalled()
+            self._timer = self._loop.call_at(self._end, self._ring)
+            return
+        self._rang = True
+        self._task.cancel()

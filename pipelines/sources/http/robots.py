@@ -33,6 +33,8 @@ class Rules:
 
         The longest matching pattern decides; of two as long, the one that allows (RFC 9309 §2.2.2).
         """
+        if not self.rules:
+            return True
         decisive = max(
             ((len(pattern), allowed) for allowed, pattern in self.rules if _matches(pattern, path)),
             default=(0, True),
@@ -122,10 +124,15 @@ class RobotsCache:
         self._known: OrderedDict[str, tuple[float, Rules]] = OrderedDict()
         self._loading: dict[str, asyncio.Task[Rules]] = {}
 
+    def known(self, origin: str) -> Rules | None:
+        """The rules of ``origin``, if they are known and still hold."""
+        until, rules = self._known.get(origin, (0.0, ALLOW_ALL))
+        return rules if until > time.monotonic() else None
+
     async def rules(self, origin: str, load: Load) -> Rules:
         """The rules of ``origin``; ``load`` gives them and how many seconds they hold."""
-        until, rules = self._known.get(origin, (0.0, ALLOW_ALL))
-        if until > time.monotonic():
+        rules = self.known(origin)
+        if rules is not None:
             return rules
         task = self._loading.get(origin)
         if task is None:

@@ -23,7 +23,7 @@ from pipelines.sources.http.addresses import redact
 from pipelines.sources.http.answers import Fetched, keep_answer
 from pipelines.sources.http.body import is_placeholder, read_body
 from pipelines.sources.http.failures import PassingError, ThrottledError, explain, refusal
-from pipelines.sources.http.hosts import HostGate, HostGates, HostStats
+from pipelines.sources.http.hosts import STALLED_S, UNREACHED, HostGate, HostGates, HostStats
 from pipelines.sources.http.policy import FetchPolicy
 from pipelines.sources.http.resolver import GuardedResolver, Lookup
 from pipelines.sources.http.retry import Clock, choose_delay, parse_retry_after
@@ -190,19 +190,28 @@ class Fetcher:
             host, host, port, self.policy.allow_loopback
         ):
             raise addresses.forbidden(host)
-        async with self._gates.slot(url) as gate:
+        slot = self._gates.slot(url)
+        async with slot as gate:
             # Slots are kept meanwhile, and time stands still: nothing piles up behind them.
             if not self._going_on.is_set():
                 await self._going_on.wait()
-            gate.check()
+            first_s = self.policy.headers_timeout_s
+            probes = gate.check()
+            if probes:
+                # Enough to find out whether it is back.
+                first_s = min(first_s, self.policy.connect_timeout_s)
             started = time.monotonic()
             try:
-                async with clock.running():
+                with clock.running(first_s, stalled=(STALLED_S, slot.stall)):
                     answer = await self._ask(url, headers, kind, gate, clock, accept)
             except (FetchError, aiohttp.ClientError, OSError) as error:
                 failure = explain(error, redact(str(url)), clock.cause)
                 gate.record(failure, started)
                 raise failure from None
+            except BaseException:
+                if probes:
+                    gate.give_up()
+                raise
             gate.record(self._hidden_failure(answer), started)
             return answer
 
@@ -218,12 +227,9 @@ class Fetcher:
         if self._session is None:
             raise RuntimeError("Use the fetcher inside `async with`.")
         started = time.monotonic()
-        sent = dict(headers)
         if not self._gates.keeps_alive(gate):
-            sent["Connection"] = "close"
-        now = asyncio.get_running_loop().time()
-        clock.end_at(now + self.policy.headers_timeout_s, "timeout")
-        response = await self._session.get(url, headers=sent, allow_redirects=False)
+            headers = {**headers, "Connection": "close"}
+        response = await self._session.get(url, headers=headers or None, allow_redirects=False)
         heard = functools.partial(self._keep_pace, clock, asyncio.get_running_loop().time())
         name = redact(str(url))
         async with response:
@@ -258,6 +264,8 @@ class Fetcher:
         clock.end_at(due, "too-slow")
 
     async def _drain(self, response: aiohttp.ClientResponse, name: str) -> None:
+        if response.content.is_eof():
+            return
         if response.content_length is None or response.content_length > DRAINED_BYTES:
             return
         with contextlib.suppress(FetchError, aiohttp.ClientError, TimeoutError):
@@ -292,8 +300,11 @@ class Fetcher:
         """
         if not self.policy.honour_robots:
             return
-        origin = url.origin()
-        rules = await self._robots.rules(str(origin), lambda: self._load_robots(origin))
+        name = f"{url.scheme}://{url.host_port_subcomponent}"
+        rules = self._robots.known(name)
+        if rules is None:
+            origin = url.origin()
+            rules = await self._robots.rules(name, lambda: self._load_robots(origin))
         if not rules.allow(url.raw_path_qs):
             raise FetchError("robots", f"{redact(str(url))} is barred by its host's robots.txt.")
 
@@ -301,15 +312,18 @@ class Fetcher:
         """The rules of an origin and how long they hold (RFC 9309 §2.3.1 and §2.4).
 
         An origin in trouble bars everything for a while; where there is no file, or no server at
-        all, nothing is barred (asking for the photo will tell).
+        all, nothing is barred (asking for the photo will tell, unless nothing was ever heard of
+        its host: that one is left alone for a while).
         """
-        clock = Clock(self.policy.total_timeout_s)
+        clock = Clock(min(self.policy.total_timeout_s, self.policy.headers_timeout_s))
         try:
             answer = await self._follow(origin / "robots.txt", {}, clock, "robots")
         except FetchError as error:
             if isinstance(error, ThrottledError) or error.reason.startswith("http-5"):
                 return robots.DENY_ALL, robots.TROUBLE_S
             found_nothing = error.reason.startswith("http-4")
+            if error.reason in UNREACHED:
+                self._gates.gate(origin).bury(error.reason)
             return robots.ALLOW_ALL, robots.FRESH_S if found_nothing else robots.UNREACHABLE_S
         text = answer.body.decode("utf-8", "replace")
         return robots.parse_robots(text, self._robot), robots.FRESH_S

@@ -1,5 +1,6 @@
 """afin evaluate and afin report on labelled sets, and afin models compare, all without workers."""
 
+import html
 import json
 import re
 from pathlib import Path
@@ -12,6 +13,7 @@ from storage.labels import add_labels
 from storage.tables import bundles
 from storage.training import NewExample, add_examples
 from tasks.context import Context
+from tests.pages import Visitor, serving
 from tests.unit.cli.conftest import Afin
 from tests.unit.storage import builders as rows
 from tests.unit.tasks.builders import add_account, keep_vectors, publish_toy_bundle, shows
@@ -126,6 +128,29 @@ def test_a_report_is_one_page_with_json_and_csv_beside_it(
     assert {each["kind"] for each in document["evaluations"]} == {"photos", "posts", "accounts"}
     assert page.with_suffix(".csv").read_text("utf-8").startswith("bundle,set,kind")
     assert (tmp_path / "svg" / "map-image.svg").read_text("utf-8").startswith("<svg")
+
+
+def test_the_report_is_shown_on_the_page_of_its_bundle(
+    afin: Afin, resources: Context, labelled: str, tmp_path: Path
+) -> None:
+    with serving(resources) as base:
+        visitor = Visitor(base)
+        missing = visitor.get(f"/models/{labelled}/report")
+        assert missing.status == 404
+        assert f"afin report {labelled}" in html.unescape(missing.text)
+        assert f"afin report {labelled}" in visitor.get(f"/models/{labelled}").text
+        page = tmp_path / "r.html"
+        assert afin("report", "--out", page, "--points", "0").code == 0
+        assert f'href="/models/{labelled}/report"' in visitor.get(f"/models/{labelled}").text
+        shown = visitor.get(f"/models/{labelled}/report")
+    assert shown.body == page.read_bytes()
+    policy = shown.headers.get_all("Content-Security-Policy")
+    assert policy is not None
+    # Its own style, and nothing that could run.
+    assert len(policy) == 1
+    assert policy[0].startswith("sandbox; default-src 'none'; style-src 'unsafe-inline'")
+    assert "script-src" not in policy[0]
+    assert shown.headers["X-Content-Type-Options"] == "nosniff"
 
 
 def test_a_report_that_cannot_be_written_is_wrong_use(

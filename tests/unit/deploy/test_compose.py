@@ -71,7 +71,7 @@ def test_every_password_is_asked_for_in_the_example() -> None:
     asked = set(re.findall(r"^(\w+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
     # With two dollars it is the container's own shell that puts the value in.
     used = set(re.findall(r"(?<!\$)\$\{(\w+)", FILE.read_text()))
-    assert used - {"AFIN_LOG_LEVEL"} <= asked
+    assert used - {"AFIN_LOG_LEVEL", "AFIN_LOG_FORMAT"} <= asked
 
 
 def test_images_of_others_are_pinned_to_a_full_version() -> None:

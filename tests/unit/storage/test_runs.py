@@ -120,7 +120,7 @@ def test_an_attempt_known_to_have_failed_is_repeated_soon(database: Database) ->
     with database.write() as connection:
         run_id, members = start_run(connection, "ab")
         claim_members(connection, run_id, window=2)
-        note_problem(connection, run_id, members[0], "no weights")
+        note_problem(connection, run_id, members[:1], "no weights")
         age(connection, run_id, members[0], TIMEOUT_S / 4)
         age(connection, run_id, members[1], TIMEOUT_S / 4)
         assert recall(connection, run_id) == (1, 0)
@@ -130,7 +130,7 @@ def test_a_member_that_failed_too_often_is_given_up_with_its_reason(database: Da
     with database.write() as connection:
         run_id, members = start_run(connection, "a")
         claim_members(connection, run_id, window=1)
-        note_problem(connection, run_id, members[0], "no weights")
+        note_problem(connection, run_id, members[:1], "no weights")
         age(connection, run_id, members[0], TIMEOUT_S * 2)
         assert recall(connection, run_id, max_attempts=1) == (0, 1)
         assert dead_members(connection, run_id) == [("a", "no weights")]

@@ -65,6 +65,13 @@ class Driver:
                 time.sleep(POLL_S)
         return self.report(run_id)
 
+    def land(self, run_id: int) -> None:
+        """Wait until nothing is to be fetched or settled any more, though no message tells."""
+        end = time.monotonic() + DEADLINE_S
+        while self.report(run_id).waiting:
+            assert time.monotonic() < end, self.report(run_id)
+            time.sleep(POLL_S)
+
     def report(self, run_id: int) -> CrawlReport:
         with self.resources.database.read() as connection:
             return read_crawl_report(connection, run_id)

@@ -11,12 +11,16 @@ from tasks.app import QUEUES
 
 
 class Message(Frozen):
-    """One message as it lies in a broker; sizes in bytes."""
+    """One message as it lies in a broker; sizes in bytes.
+
+    ``body`` is its chord's, ``callbacks`` are sent by whoever did the task.
+    """
 
     queue: str
     task: str
     args: tuple[Any, ...]
     body: dict[str, Any] | None
+    callbacks: tuple[dict[str, Any], ...]
     group: str | None
     args_bytes: int
     size_bytes: int
@@ -45,6 +49,7 @@ def _read(queue: str, raw: dict[str, Any]) -> Message:
         task=raw["headers"]["task"],
         args=tuple(args),
         body=embedded["chord"],
+        callbacks=tuple(embedded["callbacks"] or ()),
         group=raw["headers"]["group"],
         args_bytes=len(json.dumps(args)),
         # What the Redis transport writes into its list.

@@ -4,11 +4,12 @@ import logging
 from pathlib import Path
 
 import pytest
+from celery.exceptions import Reject
 from sqlalchemy import select
 
-from schemas.errors import BlobError, LostDatabaseError
+from schemas.errors import AfinError, BlobError, LostDatabaseError
 from storage.tables import run_members
-from tasks.chords import never_failing, noting_problems, waiting_for_database
+from tasks.chords import handing_back, never_failing, noting_problems, waiting_for_database
 from tasks.context import Context
 from tests.unit.storage.builders import new_post
 from tests.unit.tasks.builders import add_account, publish_toy_bundle, start_run
@@ -77,3 +78,23 @@ def test_a_database_that_is_away_is_a_status_for_the_sweeper() -> None:
         raise LostDatabaseError("The database cannot be reached.")
 
     assert ask() == "no database"
+
+
+def test_a_shard_that_a_stopping_worker_cannot_end_goes_back_to_its_queue() -> None:
+    @never_failing
+    def embed() -> str:
+        with handing_back(lambda: True):
+            raise AfinError("The worker is stopping.")
+
+    with pytest.raises(Reject) as rejected:
+        embed()
+    assert rejected.value.requeue
+
+
+def test_a_shard_that_fails_in_a_worker_at_work_is_answered() -> None:
+    @never_failing
+    def embed() -> str:
+        with handing_back(lambda: False):
+            raise AfinError("The photo store does not answer.")
+
+    assert embed() == "failed: The photo store does not answer."

@@ -19,6 +19,8 @@ from storage.vectors import save_image_vectors
 from tasks import finetuning
 from tasks.context import Context
 from tasks.finetuning import checkpoint_path, fine_tune_backbone, read_lesson
+from tasks.marks import remembering
+from tasks.samples import divide_samples, mark_split, read_parts
 from tasks.stages import Outputs, Report, run_stage
 from tasks.start import TrainingOptions, start_training
 from tasks.train import STAGES, finetune, identify_backbone, stages_for
@@ -80,12 +82,14 @@ def run(resources: Context) -> Run:
 
 
 def test_all_layers_are_trained_before_the_backbone_is_identified(run: Run) -> None:
-    assert stages_for(run.params) == ("finetune", *STAGES)
+    order = stages_for(run.params)
+    assert order[:4] == ("split", "finetune", "backbone", "vectors")
+    assert sorted(order) == sorted(("finetune", *STAGES))
 
 
 def test_a_last_layer_alone_is_trained_on_the_vectors(resources: Context) -> None:
     order = stages_for(start(resources, "frozen").params)
-    assert order[:3] == ("backbone", "vectors", "finetune")
+    assert order[:4] == ("backbone", "vectors", "split", "finetune")
     assert set(order) == {"finetune", *STAGES}
 
 
@@ -161,8 +165,69 @@ def test_a_source_that_is_held_out_is_not_learnt_from(resources: Context, run: R
         params = run.params | {"until": newest_example(connection)}
     everything = run.model_copy(update={"params": params})
     held = run.model_copy(update={"params": params | {"holdout_source": "elsewhere"}})
-    assert len(read_lesson(resources, everything).photos.hashes) == COUNT + 1
-    assert len(read_lesson(resources, held).photos.hashes) == COUNT
+    assert len(read_lesson(resources, everything, {}).photos.hashes) == COUNT + 1
+    assert len(read_lesson(resources, held, {}).photos.hashes) == COUNT
+
+
+def split_of(resources: Context, run: Run) -> tuple[Outputs, dict[str, str]]:
+    """Run the split as a training does; return its output and each photo's part."""
+    work = remembering("split", mark_split, divide_samples)
+    outputs = {"split": work(resources, run, {}, lambda _done, _total: None)}
+    return outputs, dict(read_parts(resources, outputs))
+
+
+def test_what_the_training_validates_on_is_never_fitted_on(resources: Context, run: Run) -> None:
+    outputs, parts = split_of(resources, run)
+    lesson = read_lesson(resources, run, outputs)
+    assert lesson.held is not None
+    held = {name for name, out in zip(lesson.photos.hashes, lesson.held, strict=True) if out}
+    assert held == {name for name, part in parts.items() if part == "validation"}
+    assert 0 < len(held) < COUNT
+    output = fine_tune_backbone(resources, run, outputs, lambda _done, _total: None)
+    assert (output["fitted"], output["held_out"]) == (COUNT - len(held), len(held))
+
+
+def test_the_held_out_source_is_not_even_looked_at(resources: Context, run: Run) -> None:
+    with resources.database.write() as connection:
+        hashes = [resources.blobs.write_photo(draw_coloured(100 + n)) for n in range(4)]
+        add_photos(
+            connection,
+            [PhotoRow(sha256=h, size_bytes=9, width=40, height=40, format="png") for h in hashes],
+        )
+        add_examples(
+            connection,
+            [
+                NewExample(
+                    source="elsewhere",
+                    photo_sha256=sha256,
+                    category=CLASSES[number % 2],
+                    split="train",
+                    caption="",
+                )
+                for number, sha256 in enumerate(hashes)
+            ],
+        )
+        until = newest_example(connection)
+    params = run.params | {"until": until, "holdout_source": "elsewhere"}
+    apart = run.model_copy(update={"params": params})
+    outputs, parts = split_of(resources, apart)
+    assert [parts[sha256] for sha256 in hashes] == ["holdout"] * 4
+    assert not set(hashes) & set(read_lesson(resources, apart, outputs).photos.hashes)
+
+
+def test_a_frozen_training_holds_out_the_same_photos(resources: Context) -> None:
+    hashes = import_photos(resources)
+    ref = BackboneRef(name="toy", hash="b" * 16, width=4)
+    rows = np.eye(4, dtype=np.float32)
+    with resources.database.write() as connection:
+        vectors = {sha256: rows[number % 2] * 9 for number, sha256 in enumerate(hashes)}
+        save_image_vectors(connection, ref.hash, vectors)
+    run = start(resources, "frozen", quick("frozen", "epochs=2"))
+    outputs, parts = split_of(resources, run)
+    outputs["backbone"] = ref.model_dump()
+    output = fine_tune_backbone(resources, run, outputs, lambda _done, _total: None)
+    assert output["held_out"] == list(parts.values()).count("validation")
+    assert output["fitted"] == list(parts.values()).count("fit")
 
 
 def test_epochs_are_told_while_it_works(

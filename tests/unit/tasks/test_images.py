@@ -78,7 +78,7 @@ def colours(resources: Context, count: int) -> list[str]:
 
 
 def embed(resources: Context, embedder: Embedder, wanted: list[str]) -> ShardResult:
-    return embed_photos(resources, embedder, wanted, lambda: None)
+    return embed_photos(resources, embedder, wanted, lambda _connection: None)
 
 
 def stored(resources: Context, wanted: list[str]) -> dict[str, NDArray[np.float32] | Unusable]:

@@ -5,16 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 
-from schemas.runs import Run, RunKind
+from schemas.runs import MemberState, Run, RunKind
 from storage.accounts import PhotoPlace
 from storage.runs import create_run, read_run
 from storage.stages import add_stages, finish_stage
-from storage.tables import influencers, posts, runs, training_examples
+from storage.tables import influencers, posts, run_members, runs, training_examples
 from storage.training import NewExample, add_examples, newest_example
 from tasks.context import Context
-from tasks.runs import resend
+from tasks.runs import FEWEST_CHORDS, feed, resend
 from tasks.train import STAGES, advance, vectors
 from tests.unit.storage.builders import add_photo, new_post
 from tests.unit.tasks.builders import (
@@ -30,6 +30,9 @@ from tests.unit.tasks.sent import Message, forget_messages, sent_messages
 
 MAX_ARGS_BYTES = 256
 MAX_MESSAGE_BYTES = 2_000
+
+ENOUGH = 2 * FEWEST_CHORDS
+"""Accounts of a shard each, of which two share a chord."""
 
 LAST_ID = 2**62
 """Ids go on from here: no installation will ever have longer ones."""
@@ -70,6 +73,7 @@ def start_long_run(crowded: Context, folder: Path) -> Run:
         add_account(crowded, "a" * 30, shown, photos=photos),
         add_account(crowded, "b" * 30, [new_post("p", caption=caption, photos=[url])]),
         add_account(crowded, "c" * 30, [new_post("p", photos=shows("cached"))], photos=["cached"]),
+        *(add_account(crowded, f"{number:030}", shown[:size]) for number in range(ENOUGH)),
     ]
     keep_vectors(crowded, bundle_id, photos=keep_vectors_of)
     return start_run(crowded, bundle_id, members, urgent=True)
@@ -89,11 +93,22 @@ def assert_light(messages: list[Message]) -> None:
 
 def test_the_messages_of_a_classification_are_light(crowded: Context, tmp_path: Path) -> None:
     run = start_long_run(crowded, tmp_path)
-    for member in range(LAST_ID + 1, LAST_ID + 4):
+    for member in range(LAST_ID + 1, LAST_ID + 5):
         do_as_a_worker(resend, run.id, run.generation, member)
+    # So many at once that they share chords.
+    with crowded.database.write() as connection:
+        connection.execute(
+            update(run_members)
+            .where(run_members.c.influencer_id > LAST_ID + 3)
+            .values(state=MemberState.PENDING)
+        )
+        connection.execute(update(runs).where(runs.c.id == run.id).values(params={}))
+    do_as_a_worker(feed, run.id)
     messages = sent_messages()
+    assert any(one.body for one in messages if one.task == "images.embed_accounts")
     assert {one.task for one in messages} == {
         "images.embed",
+        "images.embed_accounts",
         "texts.embed",
         "scrape.photos",
         "verdicts.conclude_group",

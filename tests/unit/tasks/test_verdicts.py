@@ -1,21 +1,26 @@
 """The body of a chord concludes an account from what is stored, or leaves it to the sweeper."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from pipelines.bundle import Bundle
 from schemas.runs import MemberState, RunState
 from schemas.verdicts import StoredVerdict
 from storage.accounts import PhotoPlace
 from storage.members import count_members
 from storage.runs import end_run
-from storage.vectors import Unusable, save_image_vectors
+from storage.vectors import Unusable, read_text_vectors, save_image_vectors
 from storage.verdicts import newest_verdicts, read_outcomes, run_verdicts
 from tasks.context import Context
 from tasks.verdicts import conclude, conclude_group
 from tests.unit.storage.builders import new_post, photo
 from tests.unit.tasks.builders import (
     BACKBONE,
+    TEXT_WIDTH,
     add_account,
     keep_vectors,
     publish_toy_bundle,
@@ -81,7 +86,7 @@ def test_every_post_keeps_its_outcome(resources: Context, bundle_id: str, ana: i
 
 
 @pytest.mark.parametrize(
-    ("photos", "captions"), [(["a"], ["hola", "chao"]), (["a", "b"], ["hola"]), ([], [])]
+    ("photos", "captions"), [(["a"], ["hola", "chao"]), ([], ["hola", "chao"])]
 )
 def test_an_account_that_lacks_a_vector_is_left_to_the_sweeper(
     resources: Context, bundle_id: str, ana: int, photos: list[str], captions: list[str]
@@ -91,6 +96,38 @@ def test_an_account_that_lacks_a_vector_is_left_to_the_sweeper(
     assert conclude(run.id, 0, ana) == "concluded=0 incomplete=1"
     assert verdicts(resources, run.id) == []
     assert states(resources, run.id) == {MemberState.IN_FLIGHT: 1}
+
+
+def test_captions_that_lack_a_vector_are_embedded_with_the_conclusion_and_kept(
+    resources: Context, bundle_id: str, ana: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Sequence[str]] = []
+    ref = resources.bundle(bundle_id).manifest.text_model
+    assert ref is not None
+
+    class Model:
+        def __init__(self) -> None:
+            self.ref = ref
+
+        def embed(self, captions: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+            asked.append(captions)
+            vectors = np.full((len(captions), TEXT_WIDTH), 1 / 3, np.float32)
+            return vectors, np.ones(len(captions), np.bool_)
+
+    monkeypatch.setattr(Bundle, "text_models", (Model(),))
+    keep_vectors(resources, bundle_id, photos=["a", "b"], captions=["chao"])
+    run = start_run(resources, bundle_id, [ana])
+    assert conclude(run.id, 0, ana) == "concluded=1"
+    assert asked == [["hola"]]
+    again = start_run(resources, bundle_id, [ana])
+    assert conclude(again.id, 0, ana) == "concluded=1"
+    assert asked == [["hola"]]
+    first, second = verdicts(resources, run.id), verdicts(resources, again.id)
+    assert first[0].verdicts == second[0].verdicts
+    with resources.database.read() as connection:
+        kept = read_text_vectors(connection, ref.hash, [photo("hola")])
+    # Half precision, though the model gave a third: what is stored is what was judged by.
+    np.testing.assert_array_equal(kept[photo("hola")], np.full(TEXT_WIDTH, 1 / 3, np.float16))
 
 
 def test_a_photo_still_to_be_fetched_leaves_its_account_to_the_sweeper(

@@ -2,11 +2,16 @@
 
 import pytest
 
+from tasks.context import Context
+from tasks.maps import make_map
 from tests.pages import ACCOUNTS, Visitor, World
 from web.api.routes import describe, operations
 
 
-def test_every_get_operation_answers_what_its_schema_says(visitor: Visitor, world: World) -> None:
+def test_every_get_operation_answers_what_its_schema_says(
+    visitor: Visitor, world: World, resources: Context
+) -> None:
+    make_map(resources, None, "image")
     values = {
         "username": "ana.cocina",
         "id": world.bundle_id,

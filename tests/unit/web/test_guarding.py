@@ -31,6 +31,15 @@ def test_a_strangers_program_is_told_to_send_a_token(stranger: Visitor, path: st
     assert reply.headers["Content-Type"].startswith("application/problem+json")
 
 
+def test_a_stranger_chooses_the_language_before_signing_in(stranger: Visitor) -> None:
+    chosen = stranger.post("/choices?to=/sign-in%3Fto%3D/runs", {"language": "es"})
+    assert (chosen.status, chosen.headers["Location"]) == (303, "/sign-in?to=/runs")
+    shown = stranger.get(chosen.headers["Location"]).text
+    assert '<html lang="es"' in shown
+    assert 'name="to" value="/runs"' in shown
+    assert stranger.post("/choices?to=/", {"language": "en"}, csrf="wrong").status == 403
+
+
 def test_a_user_signs_in_and_out(stranger: Visitor) -> None:
     assert sign_in(stranger, "viewer") == 303
     assert stranger.get("/").status == 200

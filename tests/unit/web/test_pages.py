@@ -1,6 +1,7 @@
 """Every page answers, in both languages, and shows what is stored."""
 
 import csv
+import html
 import io
 
 import pyarrow.parquet as pq
@@ -9,9 +10,11 @@ from sqlalchemy import update
 
 from schemas.runs import RunKind
 from storage.runs import create_run
-from storage.tables import photos
+from storage.tables import outcomes, photos
 from tasks.context import Context
 from tests.pages import ACCOUNTS, Visitor, World
+from web.render import compact
+from web.words import translator
 from web.words.english import ENGLISH
 from web.words.spanish import SPANISH
 
@@ -23,6 +26,7 @@ PAGES = (
     "/runs",
     "/runs/1",
     "/models",
+    "/map",
     "/api",
     "/sign-in",
 )
@@ -131,6 +135,46 @@ def test_a_run_is_paused_resumed_and_cancelled(
         states.append(visitor.get(f"/api/v1/runs/{run_id}").json["run"]["state"])
     assert states == ["paused", "running", "cancelled"]
     assert visitor.post(f"/runs/{run_id}/pause", {}).status == 400
+
+
+def test_one_of_something_is_not_said_as_many_are() -> None:
+    assert translator("en")("posts_judged", count=1) == "1 post judged"
+    assert translator("en")("posts_judged", count=2) == "2 posts judged"
+    assert translator("es")("likes", count="1") == "1 me gusta"
+    assert translator("es")("likes", count="1,5 mil").startswith("1,5 mil")
+
+
+@pytest.mark.parametrize(
+    ("language", "value", "said"),
+    [
+        ("en", 12_345, "12.3 k"),
+        ("es", 12_345, "12,3 mil"),
+        ("en", 3_000, "3 k"),
+        ("es", 250_000, "250 mil"),
+        ("en", 2_500_000, "2.5 M"),
+        ("en", None, "-"),
+        ("es", 999, "999"),
+    ],
+)
+def test_large_figures_are_short_in_the_readers_language(
+    language: str, value: float | None, said: str
+) -> None:
+    assert compact({"language": language}, value).replace("\N{NO-BREAK SPACE}", " ") == said
+
+
+def test_a_choice_leads_back_to_the_list_as_it_was_filtered(visitor: Visitor) -> None:
+    text = visitor.get("/?text=gol&order=certain").text
+    where = html.unescape(text.split('action="/choices?to=')[1].split('"')[0])
+    chosen = visitor.post(f"/choices?to={where}", {"theme": "dark"})
+    assert chosen.headers["Location"] == "/?text=gol&order=certain"
+
+
+def test_accepting_what_the_model_does_not_know_says_what_will_be_kept(
+    visitor: Visitor, resources: Context
+) -> None:
+    with resources.database.write() as connection:
+        connection.execute(update(outcomes).values(category=None))
+    assert "It is right: None of ours" in visitor.get("/review").text
 
 
 def test_what_is_not_there_is_said_on_a_page(visitor: Visitor) -> None:

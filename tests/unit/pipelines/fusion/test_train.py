@@ -1,10 +1,11 @@
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from pipelines.fusion.network import Floats
 from pipelines.fusion.train import EpochReport, NetworkHyper, TrainedNetwork, train_network
@@ -171,10 +172,14 @@ def test_classes_too_small_to_hold_out_train_all_the_same() -> None:
     assert np.isfinite(np.concatenate([array.ravel() for array in weights(trained)])).all()
 
 
-def test_the_threads_of_torch_are_left_as_they_were() -> None:
-    before = torch.get_num_threads()
-    train(make_samples(), NetworkHyper(epochs=1, hidden=4, min_draws=1))
-    assert torch.get_num_threads() == before
+def test_training_needs_no_torch() -> None:
+    code = (
+        "import sys, numpy as np; from pipelines.fusion.train import NetworkHyper, train_network; "
+        "x = np.eye(6, dtype=np.float32); on = np.ones(6, bool); "
+        "train_network(x, x[:, :0], on, ~on, np.arange(6) % 2, classes=2, seed=0, "
+        "hyper=NetworkHyper(epochs=1)); sys.exit('torch' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_network_without_hidden_layer_is_one_layer() -> None:

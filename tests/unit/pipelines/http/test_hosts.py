@@ -67,11 +67,82 @@ def test_a_host_that_is_down_is_left_alone() -> None:
         gate.check()
 
 
+def make_dead(gate: HostGate) -> None:
+    gate.record(FetchError("timeout", ""), time.monotonic())
+
+
+def is_left_alone(gate: HostGate) -> bool:
+    try:
+        gate.check()
+    except FetchError:
+        return True
+    return False
+
+
+def test_one_request_finds_out_whether_a_host_is_back() -> None:
+    gate = HostGate("host", FetchPolicy(dead_after=1, dead_for_s=0.0))
+    make_dead(gate)
+    assert gate.check()
+    assert is_left_alone(gate)
+    gate.record(None, time.monotonic())
+    assert not gate.check()
+
+
+def test_a_request_that_was_cancelled_lets_another_find_out() -> None:
+    gate = HostGate("host", FetchPolicy(dead_after=1, dead_for_s=0.0))
+    make_dead(gate)
+    gate.check()
+    gate.give_up()
+    assert gate.check()
+
+
+def test_a_host_that_stays_down_is_left_alone_for_longer_each_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    gate = HostGate("host", FetchPolicy(dead_after=1, dead_for_s=30.0))
+    for rest_s in (30.0, 60.0, 120.0):
+        make_dead(gate)
+        now += rest_s - 1
+        assert is_left_alone(gate)
+        now += 1
+        assert gate.check()
+
+
+def test_only_a_host_that_never_answered_is_given_up_at_its_first_silence() -> None:
+    silent, alive = HostGate("silent", FetchPolicy()), HostGate("alive", FetchPolicy())
+    alive.record(None, time.monotonic())
+    for gate in (silent, alive):
+        gate.bury("timeout")
+    assert is_left_alone(silent)
+    assert not is_left_alone(alive)
+
+
 def test_one_answer_proves_a_host_alive() -> None:
     gate = HostGate("host", FetchPolicy(dead_after=2))
     for failure in (FetchError("refused", ""), None, FetchError("refused", "")):
         gate.record(failure, time.monotonic())
     gate.check()
+
+
+def test_nobody_follows_a_failed_connection_before_the_others_have_ended() -> None:
+    async def play() -> list[bool]:
+        gate = HostGate("host", FetchPolicy(per_host=2))
+        await gate.acquire()
+        await gate.acquire()
+        waiting = asyncio.create_task(gate.acquire())
+        began = []
+        gate.record(FetchError("timeout", ""), time.monotonic())
+        gate.release()
+        await asyncio.sleep(0)
+        began.append(waiting.done())
+        gate.record(None, time.monotonic())
+        await asyncio.sleep(0)
+        began.append(waiting.done())
+        return began
+
+    assert asyncio.run(play()) == [False, True]
 
 
 def test_a_slot_that_nobody_waits_for_any_more_goes_to_the_next() -> None:
@@ -109,6 +180,33 @@ def test_a_host_in_use_is_not_forgotten() -> None:
             return list(gates.stats())
 
     assert "busy" in asyncio.run(play())
+
+
+def test_a_request_that_has_stalled_makes_room_for_another_hosts() -> None:
+    async def play() -> list[str]:
+        gates = HostGates(FetchPolicy(concurrency=1))
+        first, second = gates.slot(URL("http://silent/")), gates.slot(URL("http://alive/"))
+        came: list[str] = []
+
+        async def ask() -> None:
+            async with second as gate:
+                came.append(gate.host)
+
+        async with first:
+            asking = asyncio.create_task(ask())
+            await asyncio.sleep(0)
+            assert not came
+            first.stall()
+            await asking
+        # Given back once: still no more than one at a time.
+        async with gates.slot(URL("http://third/")):
+            other = asyncio.create_task(ask())
+            await asyncio.sleep(0)
+            assert came == ["alive"]
+        await other
+        return came
+
+    assert asyncio.run(play()) == ["alive", "alive"]
 
 
 def test_http_and_https_of_a_host_share_its_slots() -> None:

@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 from datetime import UTC, datetime
 
 import pytest
@@ -60,7 +61,7 @@ def test_a_clock_runs_only_while_something_is_done() -> None:
     async def play() -> float:
         clock = Clock(0.05)
         await asyncio.sleep(0.1)
-        async with clock.running():
+        with clock.running():
             pass
         return clock.left_s
 
@@ -71,8 +72,40 @@ def test_a_clock_that_ran_out_lets_nothing_more_happen() -> None:
     async def play() -> None:
         clock = Clock(0.01)
         await clock.wait(0.01)
-        async with clock.running():
+        with clock.running():
             await asyncio.Event().wait()
 
     with pytest.raises(TimeoutError):
         asyncio.run(play())
+
+
+def test_an_end_that_was_moved_later_lets_a_clock_run_on() -> None:
+    async def play() -> list[str]:
+        heard: list[str] = []
+        clock = Clock(60.0)
+        loop = asyncio.get_running_loop()
+        with clock.running(0.01, stalled=(0.0, lambda: heard.append("stalled"))):
+            clock.end_at(loop.time() + 30.0, "too-slow")
+            # The first timer has rung long before this wakes up.
+            await asyncio.sleep(0.05)
+        with contextlib.suppress(TimeoutError), clock.running():
+            clock.end_at(loop.time() + 0.01, "too-slow")
+            await asyncio.Event().wait()
+        return [*heard, clock.cause]
+
+    assert asyncio.run(play()) == ["stalled", "too-slow"]
+
+
+def test_somebody_elses_cancelling_is_no_timeout() -> None:
+    async def play() -> None:
+        with Clock(60.0).running():
+            await asyncio.Event().wait()
+
+    async def cancel() -> None:
+        task = asyncio.create_task(play())
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancel())

@@ -223,10 +223,37 @@ def test_copies_of_one_photo_stay_on_one_side() -> None:
     assert not {hashes[row] for row in fitted} & {hashes[row] for row in held}
 
 
+def test_what_is_held_out_chooses_the_epoch_and_is_never_fitted_on() -> None:
+    """The held-out photos have the wrong label: nothing of them may be learnt."""
+    photos = coloured(24)
+    held = np.arange(24) >= 16
+    labels = np.where(held, 1 - photos.labels, photos.labels)
+    lying = LabelledPhotos(photos.hashes, labels, photos.read, photos.limits)
+    honest = train(quick("thesis", "kept=last"), photos, held=held)
+    tuned = train(quick("thesis", "kept=last"), lying, held=held)
+    assert (tuned.fitted, tuned.held_out) == (16, 8)
+    assert np.array_equal(tuned.weight, honest.weight)
+    assert tuned.history[-1].valid_precision == 1 - (honest.history[-1].valid_precision or 0)
+
+
+def test_a_class_that_is_only_held_out_cannot_be_learnt() -> None:
+    photos = coloured(24)
+    with pytest.raises(TrainingError, match="Class 1 has no photo to learn from"):
+        train(quick(), photos, held=photos.labels == 1)
+
+
+def test_another_part_held_out_does_not_go_on_from_the_checkpoint(tmp_path: Path) -> None:
+    held = np.arange(24) >= 16
+    train(quick(), checkpoint=tmp_path / "kept", held=held)
+    again = train(quick(), checkpoint=tmp_path / "kept", held=~held)
+    assert again.fitted == 8
+    assert_same(again, train(quick(), held=~held))
+
+
 def test_a_step_is_asked_for_before_it_is_taken() -> None:
     calls: list[str] = []
     watch = Watch(lambda: calls.append("ask"), lambda _done, _total: calls.append("step"))
-    train(quick("thesis", "validation_share=0"), watch=watch)
+    train(quick(), watch=watch, held=np.zeros(24, np.bool_))
     assert calls == ["ask", "step"] * 9
 
 
