@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, Select, delete, func, select
 from schemas.base import Frozen
 from schemas.errors import NotFoundError
 from schemas.runs import EVERY_POST, PostScope
+from storage.bulk import among
 from storage.database import ROWS_PER_STATEMENT, in_parts, insert_or_update
 from storage.members import forget_member
 from storage.photos import forget_unused_photos, in_scope, photos_of_account
@@ -215,9 +216,10 @@ def account_posts(
     connection: Connection, influencer_ids: Collection[int], scope: PostScope = EVERY_POST
 ) -> dict[int, list[PostRow]]:
     """Return the posts of some accounts that count, by the order of their ids, with photos."""
+    chosen = among(connection, posts.c.influencer_id, influencer_ids)
     query = (
         select(posts)
-        .where(posts.c.influencer_id.in_(influencer_ids), *in_scope(scope, influencer_ids))
+        .where(chosen, *in_scope(scope, chosen))
         .order_by(posts.c.influencer_id, posts.c.id)
     )
     rows = connection.execute(query).all()
@@ -244,16 +246,19 @@ def make_post(row: Row[Any], photos: Iterable[PhotoPlace]) -> PostRow:
 
 def _places(connection: Connection, influencer_ids: Collection[int]) -> dict[int, list[PhotoPlace]]:
     query = (
-        select(post_photos)
+        select(
+            post_photos.c.post_id,
+            post_photos.c.photo_sha256,
+            post_photos.c.url,
+            post_photos.c.problem,
+        )
         .join(posts, posts.c.id == post_photos.c.post_id)
-        .where(posts.c.influencer_id.in_(influencer_ids))
+        .where(among(connection, posts.c.influencer_id, influencer_ids))
         .order_by(post_photos.c.post_id, post_photos.c.position)
     )
     places: dict[int, list[PhotoPlace]] = {}
-    for row in connection.execute(query):
-        places.setdefault(row.post_id, []).append(
-            PhotoPlace(sha256=row.photo_sha256, url=row.url, problem=row.problem)
-        )
+    for post_id, *place in connection.execute(query):
+        places.setdefault(post_id, []).append(PhotoPlace(*place))
     return places
 
 
@@ -291,7 +296,9 @@ def account_versions(
     """
     found: dict[int, datetime] = {}
     for part in in_parts(influencer_ids):
-        query = select(influencers.c.id, influencers.c.updated_at).where(influencers.c.id.in_(part))
+        query = select(influencers.c.id, influencers.c.updated_at).where(
+            among(connection, influencers.c.id, part)
+        )
         if lock:
             query = query.order_by(influencers.c.id).with_for_update(read=True)
         found.update(dict(connection.execute(query).all()))
@@ -313,7 +320,7 @@ def captions_of_account(
     query = select(posts.c.caption_sha256, posts.c.caption).where(
         posts.c.influencer_id == influencer_id,
         posts.c.caption_sha256.is_not(None),
-        *in_scope(scope, [influencer_id]),
+        *in_scope(scope, posts.c.influencer_id == influencer_id),
     )
     return dict(connection.execute(query).all())
 

@@ -1,8 +1,9 @@
-"""Many rows written, or asked for by their keys, in SQLite at what SQLite itself costs.
+"""Many rows written, or asked for by their keys, at little more than what the database costs.
 
 SQLAlchemy takes several times as long to prepare a row's parameters as SQLite takes to store the
-row. And SQLite lets go of the interpreter's lock for every statement: one a row makes a loop that
-fetches beside it wait for that lock once a row, one for many rows once for them all.
+row, and as long again to name every key of a query. And SQLite lets go of the interpreter's lock
+for every statement: one a row makes a loop that fetches beside it wait for that lock once a row,
+one for many rows once for them all.
 """
 
 import json
@@ -12,7 +13,19 @@ from functools import cache
 from itertools import chain
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Table, func, select
+from sqlalchemy import (
+    BindParameter,
+    Column,
+    ColumnElement,
+    Connection,
+    Table,
+    Text,
+    any_,
+    bindparam,
+    func,
+    select,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Dialect
 
 ROWS_AT_ONCE = 50
@@ -25,10 +38,27 @@ Bind = Callable[[Any], Any]
 def among(
     connection: Connection, column: Column[Any], keys: Collection[int] | Collection[str]
 ) -> ColumnElement[bool]:
-    """Return the condition that a column holds one of ``keys``, one parameter for all in SQLite."""
-    if connection.dialect.name != "sqlite":
-        return column.in_(keys)
-    listed = func.json_each(json.dumps(list(keys))).table_valued("value")
+    """Return the condition that a column holds one of ``keys``: one parameter, however many."""
+    return _among(connection.dialect.name, column, bind_keys(connection, keys), None)
+
+
+def among_bound(dialect: str, column: Column[Any], name: str) -> ColumnElement[bool]:
+    """Return the same for a query made once; its parameter ``name`` is what ``bind_keys`` says."""
+    return _among(dialect, column, None, name)
+
+
+def bind_keys(connection: Connection, keys: Collection[int] | Collection[str]) -> Any:
+    """Return keys as the one parameter of ``among_bound``."""
+    return json.dumps(list(keys)) if connection.dialect.name == "sqlite" else list(keys)
+
+
+def _among(dialect: str, column: Column[Any], value: Any, name: str | None) -> ColumnElement[bool]:
+    sqlite = dialect == "sqlite"
+    kind = Text() if sqlite else ARRAY(column.type)
+    bound: BindParameter[Any] = bindparam(name, value, type_=kind, unique=name is None)
+    if not sqlite:
+        return column == any_(bound)
+    listed = func.json_each(bound).table_valued("value")
     return column.in_(select(listed.c.value))
 
 

@@ -11,6 +11,7 @@ from schemas.base import Frozen
 from schemas.errors import NotFoundError
 from schemas.events import EventState, EventStatus, EventType
 from schemas.runs import MemberState, RunState
+from storage.bulk import among
 from storage.database import insert_or_update
 from storage.event_tables import inbox
 from storage.tables import run_members, runs
@@ -169,6 +170,8 @@ def finish_events(
     connection: Connection, identifiers: Collection[int], *, problem: str | None = None
 ) -> None:
     """Note that events are done with; what they held is forgotten."""
+    if not identifiers:
+        return
     _set(
         connection,
         identifiers,
@@ -248,7 +251,7 @@ def events_of_run(
         .where(
             inbox.c.run_id == run_id,
             inbox.c.state == EventState.CLASSIFYING,
-            inbox.c.influencer_id.in_(influencer_ids),
+            among(connection, inbox.c.influencer_id, influencer_ids),
         )
         .order_by(inbox.c.id)
     )

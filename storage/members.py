@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Connection, func, insert, literal, or_, select, update
 
 from schemas.runs import MemberState
+from storage.bulk import among
 from storage.database import insert_or_update
 from storage.tables import influencers, run_members, runs
 
@@ -125,7 +126,9 @@ def claim_members(connection: Connection, run_id: int, *, window: int) -> list[i
     claimed = list(connection.scalars(query))
     connection.execute(
         update(run_members)
-        .where(run_members.c.run_id == run_id, run_members.c.influencer_id.in_(claimed))
+        .where(
+            run_members.c.run_id == run_id, among(connection, run_members.c.influencer_id, claimed)
+        )
         .values(
             state=MemberState.IN_FLIGHT,
             attempts=run_members.c.attempts + 1,
@@ -142,7 +145,7 @@ def touch_members(connection: Connection, run_id: int, influencer_ids: Collectio
         update(run_members)
         .where(
             run_members.c.run_id == run_id,
-            run_members.c.influencer_id.in_(influencer_ids),
+            among(connection, run_members.c.influencer_id, influencer_ids),
             run_members.c.state == MemberState.IN_FLIGHT,
         )
         .values(touched_at=_now())
@@ -153,7 +156,10 @@ def finish_members(connection: Connection, run_id: int, influencer_ids: Collecti
     """Note that members have their verdict."""
     connection.execute(
         update(run_members)
-        .where(run_members.c.run_id == run_id, run_members.c.influencer_id.in_(influencer_ids))
+        .where(
+            run_members.c.run_id == run_id,
+            among(connection, run_members.c.influencer_id, influencer_ids),
+        )
         .values(state=MemberState.DONE, problem=None, touched_at=_now())
     )
 
@@ -164,7 +170,10 @@ def note_problem(
     """Keep beside members why their last attempt did not end."""
     connection.execute(
         update(run_members)
-        .where(run_members.c.run_id == run_id, run_members.c.influencer_id.in_(influencer_ids))
+        .where(
+            run_members.c.run_id == run_id,
+            among(connection, run_members.c.influencer_id, influencer_ids),
+        )
         .values(problem=problem[:1000])
     )
 

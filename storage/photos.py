@@ -2,11 +2,13 @@
 
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
     Select,
+    bindparam,
     delete,
     exists,
     func,
@@ -88,10 +90,11 @@ def known_photos(connection: Connection, hashes: Collection[str]) -> set[str]:
     return found
 
 
-def in_scope(
-    scope: PostScope, influencer_ids: Collection[int] | Select[tuple[int]]
-) -> list[ColumnElement[bool]]:
-    """Return the conditions that leave only those posts of some accounts that count."""
+def in_scope(scope: PostScope, chosen: ColumnElement[bool]) -> list[ColumnElement[bool]]:
+    """Return the conditions that leave only those posts that count.
+
+    ``chosen`` is the condition on posts that names their accounts.
+    """
     conditions: list[ColumnElement[bool]] = []
     if scope.since is not None:
         conditions.append(or_(posts.c.posted_at.is_(None), posts.c.posted_at >= scope.since))
@@ -100,12 +103,10 @@ def in_scope(
             partition_by=posts.c.influencer_id,
             order_by=(posts.c.posted_at.desc().nulls_last(), posts.c.id.desc()),
         )
-        ranked = select(posts.c.id, rank.label("rank")).where(
-            posts.c.influencer_id.in_(influencer_ids), *conditions
-        )
+        ranked = select(posts.c.id, rank.label("rank")).where(chosen, *conditions)
         newest = ranked.subquery()
-        chosen = select(newest.c.id).where(newest.c.rank <= scope.last)
-        conditions.append(posts.c.id.in_(chosen))
+        ids = select(newest.c.id).where(newest.c.rank <= scope.last)
+        conditions.append(posts.c.id.in_(ids))
     return conditions
 
 
@@ -124,7 +125,7 @@ def pending_photos(
         .where(
             posts.c.influencer_id == influencer_id,
             posts.c.id.between(first, last),
-            *in_scope(scope, [influencer_id]),
+            *in_scope(scope, posts.c.influencer_id == influencer_id),
             post_photos.c.url.is_not(None),
             post_photos.c.photo_sha256.is_(None),
             post_photos.c.problem.is_(None),
@@ -244,7 +245,7 @@ def photos_of_posts(
         .where(
             posts.c.influencer_id == influencer_id,
             posts.c.id.between(first, last),
-            *in_scope(scope, [influencer_id]),
+            *in_scope(scope, posts.c.influencer_id == influencer_id),
             post_photos.c.photo_sha256.is_not(None),
         )
     )
@@ -264,16 +265,23 @@ def photos_of_members(
 
     Only those that show photos; and of these by content hash whether the backbone has tried them.
     """
-    members = (
-        run_members.c.run_id == run_id,
+    given = {"run": run_id, "backbone": backbone, "first": first, "last": last}
+    rows = connection.execute(_members_photos(scope), given).all()
+    return {row[0] for row in rows}, {row[1]: bool(row[2]) for row in rows}
+
+
+@lru_cache(maxsize=64)
+def _members_photos(scope: PostScope) -> Select[int, str, bool]:
+    ids = select(run_members.c.influencer_id).where(
+        run_members.c.run_id == bindparam("run"),
         run_members.c.state == MemberState.IN_FLIGHT,
-        run_members.c.influencer_id.between(first, last),
+        run_members.c.influencer_id.between(bindparam("first"), bindparam("last")),
     )
-    ids = select(run_members.c.influencer_id).where(*members)
+    chosen = posts.c.influencer_id.in_(ids)
     tried = (image_vectors.c.photo_sha256 == post_photos.c.photo_sha256) & (
-        image_vectors.c.backbone == backbone
+        image_vectors.c.backbone == bindparam("backbone")
     )
-    query = (
+    return (
         select(
             posts.c.influencer_id,
             post_photos.c.photo_sha256,
@@ -281,14 +289,8 @@ def photos_of_members(
         )
         .join(posts, posts.c.id == post_photos.c.post_id)
         .outerjoin(image_vectors, tried)
-        .where(
-            posts.c.influencer_id.in_(ids),
-            *in_scope(scope, ids),
-            post_photos.c.photo_sha256.is_not(None),
-        )
+        .where(chosen, *in_scope(scope, chosen), post_photos.c.photo_sha256.is_not(None))
     )
-    rows = connection.execute(query).all()
-    return {row[0] for row in rows}, {row[1]: bool(row[2]) for row in rows}
 
 
 def read_hashes(connection: Connection, photos_wanted: Collection[str]) -> dict[str, int]:

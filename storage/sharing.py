@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, func, insert, literal, select, update
 
 from schemas.runs import MemberState, Run, RunKind, RunState
+from storage.bulk import among
 from storage.database import in_parts
 from storage.runs import list_runs, read_run
 from storage.tables import influencers, run_members, verdicts
@@ -45,7 +46,7 @@ def members_elsewhere(
             .join(other, other.c.influencer_id == run_members.c.influencer_id)
             .where(
                 run_members.c.run_id == run.id,
-                run_members.c.influencer_id.in_(part),
+                among(connection, run_members.c.influencer_id, part),
                 run_members.c.attempts == 1,
                 other.c.run_id.in_(others),
                 other.c.state == MemberState.IN_FLIGHT,
@@ -65,7 +66,7 @@ def unfinished_members(
             run_members.c.run_id, run_members.c.influencer_id, run_members.c.state
         ).where(
             run_members.c.run_id.in_(run_ids),
-            run_members.c.influencer_id.in_(part),
+            among(connection, run_members.c.influencer_id, part),
             run_members.c.state.in_((MemberState.PENDING, MemberState.IN_FLIGHT)),
         )
         for row in connection.execute(query):

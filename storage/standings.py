@@ -8,6 +8,7 @@ from sqlalchemy import Connection, delete, exists, func, select, update
 
 from schemas.base import Frozen
 from schemas.verdicts import Verdict
+from storage.bulk import among
 from storage.database import in_parts, insert_or_update
 from storage.tables import influencers, posts, verdicts
 from storage.web_tables import standing_shares, standings
@@ -88,7 +89,9 @@ def save_standings(
     changed = [column.name for column in standings.c if column.name != "influencer_id"]
     insert_or_update(connection, standings, rows, key=["influencer_id"], update=changed)
     for part in in_parts(ids):
-        connection.execute(delete(standing_shares).where(standing_shares.c.influencer_id.in_(part)))
+        connection.execute(
+            delete(standing_shares).where(among(connection, standing_shares.c.influencer_id, part))
+        )
     insert_or_update(connection, standing_shares, shares, key=["influencer_id", "category"])
 
 
@@ -113,7 +116,7 @@ def read_standings(connection: Connection, influencer_ids: Collection[int]) -> d
     found: dict[int, Standing] = {}
     for part in in_parts(influencer_ids):
         query = select(*(standings.c[name] for name in Standing.model_fields))
-        query = query.where(standings.c.influencer_id.in_(part))
+        query = query.where(among(connection, standings.c.influencer_id, part))
         for row in connection.execute(query).mappings():
             found[row["influencer_id"]] = Standing.model_validate(dict(row))
     return found
@@ -152,7 +155,7 @@ def _not_outrun(connection: Connection, run_id: int, concluded: Collection[int])
     outrun: set[int] = set()
     for part in in_parts(concluded):
         query = select(standings.c.influencer_id).where(
-            standings.c.influencer_id.in_(part), standings.c.run_id > run_id
+            among(connection, standings.c.influencer_id, part), standings.c.run_id > run_id
         )
         outrun.update(connection.scalars(query.with_for_update()))
     return sorted(set(concluded) - outrun)
@@ -161,7 +164,9 @@ def _not_outrun(connection: Connection, run_id: int, concluded: Collection[int])
 def _followers(connection: Connection, ids: Collection[int]) -> dict[int, int | None]:
     found: dict[int, int | None] = {}
     for part in in_parts(ids):
-        query = select(influencers.c.id, influencers.c.followers).where(influencers.c.id.in_(part))
+        query = select(influencers.c.id, influencers.c.followers).where(
+            among(connection, influencers.c.id, part)
+        )
         found.update(connection.execute(query).all())
     return found
 
@@ -174,7 +179,7 @@ def _interactions(connection: Connection, ids: Collection[int]) -> dict[int, flo
         query = (
             select(posts.c.influencer_id, func.avg(total))
             .where(
-                posts.c.influencer_id.in_(part),
+                among(connection, posts.c.influencer_id, part),
                 posts.c.likes.is_not(None) | posts.c.comments.is_not(None),
             )
             .group_by(posts.c.influencer_id)

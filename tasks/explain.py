@@ -16,7 +16,7 @@ from storage.accounts import PostRow, account_posts
 from storage.word_evidence import WordWeight, save_words
 from tasks.app import task
 from tasks.context import Context, context
-from tasks.verdicts import gather_evidence, stack_vectors
+from tasks.evidence import stack_posts
 
 WORDS_PER_CATEGORY = 12
 POSTS_READ = 200
@@ -37,9 +37,8 @@ def judge_halves(
     Returns outcomes by post under ``image`` and ``text``; vectors that are gone count as missing.
     """
     bundle = resources.bundle(bundle_id)
-    rows = {key: list(found) for key, found in posts.items()}
-    evidence = gather_evidence(resources, bundle, rows)
-    vectors = stack_vectors(bundle, [post for found in rows.values() for post in found], evidence)
+    every = [post for found in posts.values() for post in found]
+    vectors = stack_posts(resources, bundle, every)
     silent = replace(vectors, has_text=np.zeros_like(vectors.has_text))
     unseen = replace(vectors, photos=vectors.photos[:0], owners=vectors.owners[:0])
     return {

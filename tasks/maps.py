@@ -38,7 +38,7 @@ from storage.maps import (
 from storage.standings import PRIMARY
 from tasks.app import app, require_broker, task
 from tasks.context import Context, context
-from tasks.verdicts import gather_evidence, stack_vectors
+from tasks.evidence import stack_posts
 
 log = logging.getLogger(__name__)
 
@@ -187,8 +187,7 @@ def _read_vectors(
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Return the vectors of those posts that have them all, and their places among ``rows``."""
     bundle = resources.bundle(info.id)
-    evidence = gather_evidence(resources, bundle, {0: rows})
-    posts = stack_vectors(bundle, rows, evidence)
+    posts = stack_posts(resources, bundle, rows)
     inputs = prepare_inputs(posts, info.manifest, bundle.reducer)
     vectors, whole = choose_vectors(inputs, bundle.network, view)
     kept = np.flatnonzero(whole)

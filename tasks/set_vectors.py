@@ -7,10 +7,10 @@ from schemas.bundles import BundleManifest
 from storage.accounts import PhotoPlace, PostRow
 from storage.vectors import known_image_vectors
 from tasks.context import Context
+from tasks.evidence import stack_posts
 from tasks.images import embed_photos
 from tasks.labelled import Item
 from tasks.texts import embed_captions, read_known_captions
-from tasks.verdicts import gather_evidence, stack_vectors
 
 Step = Callable[[int, int], None]
 """Called with photos done and photos in all while vectors are computed."""
@@ -33,7 +33,7 @@ def gather_vectors(
         _embed_photos(resources, bundle.manifest, shown, on_step)
     _embed_captions(resources, bundle.manifest, bundle_id, items)
     posts = [_as_post(place, item) for place, item in enumerate(items)]
-    return stack_vectors(bundle, posts, gather_evidence(resources, bundle, {0: posts}))
+    return stack_posts(resources, bundle, posts)
 
 
 def _embed_photos(

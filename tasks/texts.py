@@ -10,8 +10,9 @@ from pipelines.bundle import Bundle
 from pipelines.text.models import CaptionModel
 from schemas.bundles import BundleManifest
 from storage.accounts import captions_of_account
+from storage.evidence import Evidence
 from storage.runs import is_current, read_run
-from storage.vectors import known_text_vectors, pack, save_text_vectors, unpack
+from storage.vectors import as_stored, known_text_vectors, save_text_vectors
 from tasks.app import task
 from tasks.chords import never_failing, noting_problems
 from tasks.context import Context, context
@@ -79,26 +80,29 @@ def keep_captions(
     return missing
 
 
-def embed_missing(
-    bundle: Bundle, captions: Mapping[str, str], known: Mapping[str, Table]
-) -> dict[str, Table]:
-    """Compute the vectors of those captions (by hash) that a table lacks, and add them to it.
+def embed_unread(bundle: Bundle, evidence: Evidence) -> dict[str, Table]:
+    """Compute the vectors of captions that a text model has not read yet, and fill them in.
 
-    ``known`` has a table for each text model's hash; returns what was added, to be stored.
+    Returns them by the model's hash, to be stored.
     """
     fresh: dict[str, Table] = {}
-    for ref in bundle.manifest.text_models:
-        missing = sorted(captions.keys() - known[ref.hash].keys())
-        if not missing:
+    for ref, texts in zip(bundle.manifest.text_models, evidence.texts, strict=True):
+        if not texts.unread:
             continue
+        missing = sorted(texts.unread)
         model = next(one for one in bundle.text_models if one.ref.hash == ref.hash)
-        vectors, usable = model.embed([captions[sha256] for sha256 in missing])
+        vectors, usable = model.embed([texts.unread[sha256] for sha256 in missing])
+        # As they will be read: a verdict must not depend on who computed its vectors when.
+        vectors = as_stored(vectors)
+        places = {sha256: place for place, sha256 in enumerate(missing)}
+        read = [place for row in evidence.captions if (place := places.get(row or "")) is not None]
+        rows = [row for row, sha256 in enumerate(evidence.captions) if sha256 in places]
+        texts.usable[rows] = usable[read]
+        texts.vectors[rows] = np.where(usable[read, None], vectors[read], np.float32(0))
         fresh[ref.hash] = {
-            # As they will be read: a verdict must not depend on who computed its vectors when.
-            sha256: unpack(pack(vector)) if good else None
+            sha256: vector if good else None
             for sha256, vector, good in zip(missing, vectors, usable, strict=True)
         }
-        known[ref.hash].update(fresh[ref.hash])
     return fresh
 
 

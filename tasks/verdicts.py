@@ -1,56 +1,34 @@
 """Vectors to verdicts: the body of an account's chord, and whole groups of cached accounts."""
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-import numpy as np
 from kombu.exceptions import OperationalError
-from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from pipelines.bundle import Bundle
-from pipelines.verdict import PostVectors
 from schemas.runs import MemberState, Run
 from schemas.verdicts import PostOutcome, Verdict
-from storage.accounts import PostRow, account_posts, account_versions
+from storage.accounts import account_versions
+from storage.evidence import Evidence, read_evidence
 from storage.members import count_in_flight, finish_members, has_pending, members_in_flight
 from storage.outbox import answer_events
 from storage.runs import is_current, read_run
 from storage.sharing import runs_alike, unfinished_members
-from storage.vectors import (
-    Unusable,
-    read_image_vectors,
-    read_text_vectors,
-    save_text_vectors,
-)
+from storage.vectors import save_text_vectors
 from storage.verdicts import save_outcomes, save_verdicts
 from tasks.app import app, control_queue, task
 from tasks.chords import never_failing, noting_problems
 from tasks.context import Context, context
-from tasks.texts import embed_missing
+from tasks.evidence import arrange
+from tasks.texts import embed_unread
 
 log = logging.getLogger(__name__)
 
 Judgement = tuple[dict[str, list[PostOutcome]], tuple[Verdict, ...]]
 """What each method says of an account's posts, and each method's verdict."""
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """The vectors of some accounts' posts; ``complete`` names those whose photos all have one."""
-
-    images: dict[str, NDArray[np.float32] | Unusable]
-    texts: dict[str, NDArray[np.float32] | None]
-    supervised: dict[str, NDArray[np.float32] | None]
-    complete: frozenset[int]
-
-    def text_tables(self, bundle: Bundle) -> dict[str, dict[str, NDArray[np.float32] | None]]:
-        """Return the vectors of captions by the hash of each text model of a bundle."""
-        manifest = bundle.manifest
-        models = ((manifest.text_model, self.texts), (manifest.supervised_model, self.supervised))
-        return {ref.hash: table for ref, table in models if ref}
 
 
 @task("verdicts.conclude", ignore_result=True)
@@ -85,18 +63,19 @@ def _conclude(
                 return "stale"
             # Before the posts: whoever changes them meanwhile also changes this.
             versions = account_versions(connection, influencer_ids)
-            accounts = account_posts(connection, influencer_ids, run.scope)
             bundle = resources.bundle(run.bundle_id)
-            evidence = read_evidence(connection, bundle, accounts)
-        fresh = embed_missing(bundle, captions_of(accounts), evidence.text_tables(bundle))
-        complete = {key: posts for key, posts in accounts.items() if key in evidence.complete}
-        results = judge_accounts(bundle, complete, evidence)
+            manifest = bundle.manifest
+            evidence = read_evidence(
+                connection, influencer_ids, manifest.backbone, manifest.text_models, run.scope
+            )
+        fresh = embed_unread(bundle, evidence)
+        results = judge_accounts(bundle, evidence)
         with resources.database.write() as connection:
             for model, vectors in fresh.items():
                 save_text_vectors(connection, model, vectors)
             if not is_current(read_run(connection, run_id, lock=True), generation):
                 return "stale"
-            stored = store_conclusions(connection, run, bundle.manifest.methods, results, versions)
+            stored = store_conclusions(connection, run, manifest.methods, results, versions)
             window = resources.settings.run_window
             hungry = [key for key in stored.runs if _is_hungry(connection, key, window)]
     _wake_others(run, stored, hungry)
@@ -165,106 +144,19 @@ def store_conclusions(
     )
 
 
-def gather_evidence(
-    resources: Context, bundle: Bundle, accounts: dict[int, list[PostRow]]
-) -> Evidence:
-    """Read the vectors of accounts' posts and see which accounts have those of all their photos."""
-    with resources.database.read() as connection:
-        return read_evidence(connection, bundle, accounts)
-
-
-def read_evidence(
-    connection: Connection, bundle: Bundle, accounts: Mapping[int, Sequence[PostRow]]
-) -> Evidence:
-    """Read the vectors of accounts' posts, as ``gather_evidence`` does."""
-    manifest = bundle.manifest
-    every = [post for posts in accounts.values() for post in posts]
-    shown = {place.sha256 for post in every for place in post.photos if place.sha256}
-    said = {post.caption_sha256 for post in every if post.caption_sha256}
-    images = read_image_vectors(connection, manifest.backbone.hash, shown)
-    texts, supervised = (
-        read_text_vectors(connection, ref.hash, said) if ref else {}
-        for ref in (manifest.text_model, manifest.supervised_model)
-    )
-    complete = frozenset(
-        influencer_id
-        for influencer_id, posts in accounts.items()
-        if not _lacks_photos(posts, images)
-    )
-    return Evidence(images=images, texts=texts, supervised=supervised, complete=complete)
-
-
-def captions_of(accounts: Mapping[int, Sequence[PostRow]]) -> dict[str, str]:
-    """Return the captions of accounts' posts by the hash of their cleaned text."""
-    return {
-        post.caption_sha256: post.caption
-        for posts in accounts.values()
-        for post in posts
-        if post.caption_sha256
-    }
-
-
-def _lacks_photos(posts: Sequence[PostRow], images: Collection[str]) -> bool:
-    """Whether a photo still has to be fetched or embedded."""
-    for post in posts:
-        for place in post.photos:
-            if place.sha256:
-                if place.sha256 not in images:
-                    return True
-            elif place.url and not place.problem:
-                return True
-    return False
-
-
-def judge_accounts(
-    bundle: Bundle, accounts: Mapping[int, Sequence[PostRow]], evidence: Evidence
-) -> dict[int, Judgement]:
-    """Judge accounts whose vectors are all at hand: every post in one go, then each account.
+def judge_accounts(bundle: Bundle, evidence: Evidence) -> dict[int, Judgement]:
+    """Judge the accounts whose vectors are all at hand: every post in one go, then each account.
 
     Returns the outcomes by method, and a verdict a method in the bundle's order.
     """
-    posts = [post for rows in accounts.values() for post in rows]
-    judged = bundle.judge_all(stack_vectors(bundle, posts, evidence))
+    judged = bundle.judge_all(arrange(bundle, evidence))
     results = {}
-    end = 0
-    for influencer_id, rows in accounts.items():
-        start, end = end, end + len(rows)
-        own = {method: outcomes[start:end] for method, outcomes in judged.items()}
-        verdicts = tuple(bundle.conclude(one, method) for method, one in own.items())
-        results[influencer_id] = (own, verdicts)
+    for influencer_id, rows in evidence.accounts.items():
+        if influencer_id not in evidence.incomplete:
+            own = {method: all_[rows.start : rows.stop] for method, all_ in judged.items()}
+            verdicts = tuple(bundle.conclude(one, method) for method, one in own.items())
+            results[influencer_id] = (own, verdicts)
     return results
-
-
-def stack_vectors(bundle: Bundle, posts: Sequence[PostRow], evidence: Evidence) -> PostVectors:
-    """Bring the vectors of posts into the arrays that a bundle judges."""
-    photos: list[NDArray[np.float32]] = []
-    owners: list[int] = []
-    network = bundle.network
-    text = np.zeros((len(posts), network.text.width), np.float32)
-    has_text = np.zeros(len(posts), np.bool_)
-    ref = bundle.manifest.supervised_model
-    supervised = np.zeros((len(posts), ref.width), np.float32) if ref else None
-    for row, post in enumerate(posts):
-        for place in post.photos:
-            vector = evidence.images.get(place.sha256) if place.sha256 else None
-            if isinstance(vector, np.ndarray):
-                photos.append(vector)
-                owners.append(row)
-        said = evidence.texts.get(post.caption_sha256) if post.caption_sha256 else None
-        if said is not None:
-            text[row], has_text[row] = said, True
-        learnt = evidence.supervised.get(post.caption_sha256) if post.caption_sha256 else None
-        if learnt is not None and supervised is not None:
-            supervised[row] = learnt
-    width = bundle.manifest.backbone.width
-    return PostVectors(
-        post_ids=[post.id for post in posts],
-        photos=np.stack(photos) if photos else np.zeros((0, width), np.float32),
-        owners=np.array(owners, np.int64),
-        text=text,
-        has_text=has_text,
-        supervised=supervised,
-    )
 
 
 def _is_hungry(connection: Connection, run_id: int, window: int) -> bool:

@@ -7,12 +7,13 @@ import pytest
 from redis import Redis
 from sqlalchemy import func, select
 
-from storage.accounts import account_posts, list_accounts
+from storage.accounts import list_accounts
 from storage.bundles import find_bundle
+from storage.evidence import read_evidence
 from storage.tables import image_vectors, post_photos
 from tasks.app import require_broker
 from tasks.start import start_classification
-from tasks.verdicts import gather_evidence, judge_accounts
+from tasks.verdicts import judge_accounts
 from tests.houses import House, Verdicts, until
 
 pytestmark = pytest.mark.timeout(600)
@@ -54,8 +55,13 @@ def test_verdicts_equal_those_computed_without_queues(house: House, undisturbed:
     bundle = house.resources.bundle(house.bundle_id)
     with house.resources.database.read() as connection:
         accounts = list_accounts(connection)
-        posts = account_posts(connection, [account.id for account in accounts])
-    results = judge_accounts(bundle, posts, gather_evidence(house.resources, bundle, posts))
+        evidence = read_evidence(
+            connection,
+            [account.id for account in accounts],
+            bundle.manifest.backbone,
+            bundle.manifest.text_models,
+        )
+    results = judge_accounts(bundle, evidence)
     names = {account.id: account.username for account in accounts}
     assert {names[key]: verdicts for key, (_own, verdicts) in results.items()} == undisturbed
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from schemas.runs import MemberState, PostScope, RunKind
-from storage.accounts import PostRow, account_posts
+from storage.accounts import account_posts
+from storage.evidence import Evidence, read_evidence
 from storage.members import add_members, count_members
 from storage.runs import create_run, read_run
 from storage.sharing import adopt_verdicts, runs_alike
@@ -70,13 +71,13 @@ def test_a_verdict_without_the_newest_posts_serves_its_own_run_only(
     first = start_run(resources, bundle_id, [ana])
     other = start_run(resources, bundle_id, [ana])
 
-    def read_then_change(*arguments: object) -> dict[int, list[PostRow]]:
-        found = account_posts(*arguments)  # type: ignore[arg-type]
+    def read_then_change(*arguments: object) -> Evidence:
+        found = read_evidence(*arguments)  # type: ignore[arg-type]
         monkeypatch.undo()
         add_account(Context(resources.settings), "ana", [new_post("p2")])
         return found
 
-    monkeypatch.setattr("tasks.verdicts.account_posts", read_then_change)
+    monkeypatch.setattr("tasks.verdicts.read_evidence", read_then_change)
     conclude(first.id, 0, ana)
     assert state(resources, first.id) == {MemberState.DONE: 1}
     assert state(resources, other.id) == {MemberState.IN_FLIGHT: 1}
