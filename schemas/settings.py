@@ -92,7 +92,7 @@ class Settings(BaseSettings):
     # How work is cut up
     shard_posts: int = Field(32, ge=1, le=200, description="posts a message; 25-50 measured best")
     chord_shards: int = Field(
-        8, ge=1, description="shards of small accounts that are concluded together in a bulk run"
+        16, ge=1, description="shards of small accounts that are concluded together in a bulk run"
     )
     shard_photos: int = Field(64, ge=1, description="training photos a message")
     run_window: int = Field(200, ge=1, description="accounts of one run in flight at once")

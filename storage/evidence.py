@@ -1,14 +1,14 @@
-"""What accounts are concluded from, by one query: their posts, photos, and the vectors of both."""
+"""What accounts are concluded from: posts, photos, captions, vectors, and what is missing."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Select, and_, bindparam, case, null, or_, select
+from sqlalchemy import Connection, Select, and_, bindparam, case, func, null, or_, select
 
 from schemas.bundles import BackboneRef, TextModelRef
 from schemas.runs import EVERY_POST, PostScope
@@ -16,6 +16,16 @@ from storage.bulk import among_bound, bind_keys
 from storage.photos import in_scope
 from storage.tables import image_vectors, post_photos, posts, text_vectors
 from storage.vectors import unpack_all
+
+_UNFETCHED = and_(
+    post_photos.c.url.is_not(None),
+    post_photos.c.photo_sha256.is_(None),
+    post_photos.c.problem.is_(None),
+)
+_EMBEDDED = and_(
+    image_vectors.c.photo_sha256 == post_photos.c.photo_sha256,
+    image_vectors.c.backbone == bindparam("backbone"),
+)
 
 
 @dataclass(frozen=True)
@@ -96,6 +106,43 @@ def read_evidence(
     )
 
 
+class Missing(NamedTuple):
+    """What an account still lacks: so many posts with photos to embed, and whether to fetch any."""
+
+    posts: int
+    unfetched: bool
+
+
+def count_missing(
+    connection: Connection,
+    influencer_ids: Collection[int],
+    backbone: str,
+    scope: PostScope = EVERY_POST,
+) -> dict[int, Missing]:
+    """Return what accounts lack; those that lack nothing are absent."""
+    given = {"keys": bind_keys(connection, influencer_ids), "backbone": backbone}
+    rows = connection.execute(_missing(connection.dialect.name, scope), given)
+    return {key: Missing(posts, bool(unfetched)) for key, posts, unfetched in rows}
+
+
+@lru_cache(maxsize=64)
+def _missing(dialect: str, scope: PostScope) -> Select[int, int, int]:
+    chosen = among_bound(dialect, posts.c.influencer_id, "keys")
+    unembedded = post_photos.c.photo_sha256.is_not(None) & image_vectors.c.photo_sha256.is_(None)
+    lacking = case((unembedded, post_photos.c.post_id))
+    return (
+        select(
+            posts.c.influencer_id,
+            func.count(lacking.distinct()),
+            func.max(case((_UNFETCHED, 1), else_=0)),
+        )
+        .join(post_photos, post_photos.c.post_id == posts.c.id)
+        .outerjoin(image_vectors, _EMBEDDED)
+        .where(chosen, *in_scope(scope, chosen), or_(unembedded, _UNFETCHED))
+        .group_by(posts.c.influencer_id)
+    )
+
+
 def _read_captions(
     rows: Sequence[Any], captions: Sequence[str | None], column: int, width: int
 ) -> Captions:
@@ -115,13 +162,8 @@ def _query(dialect: str, models: int, scope: PostScope) -> Select[Any]:
     """Return columns: account, post, place, tried, wanted, vector, hash, caption, two a model."""
     chosen = among_bound(dialect, posts.c.influencer_id, "keys")
     texts = [text_vectors.alias(f"text{number}") for number in range(models)]
-    source = posts.outerjoin(post_photos, post_photos.c.post_id == posts.c.id).outerjoin(
-        image_vectors,
-        and_(
-            image_vectors.c.photo_sha256 == post_photos.c.photo_sha256,
-            image_vectors.c.backbone == bindparam("backbone"),
-        ),
-    )
+    shown = posts.outerjoin(post_photos, post_photos.c.post_id == posts.c.id)
+    source = shown.outerjoin(image_vectors, _EMBEDDED)
     for number, table in enumerate(texts):
         source = source.outerjoin(
             table,
@@ -130,14 +172,13 @@ def _query(dialect: str, models: int, scope: PostScope) -> Select[Any]:
                 table.c.text_model == bindparam(f"model{number}"),
             ),
         )
-    unfetched = and_(post_photos.c.url.is_not(None), post_photos.c.problem.is_(None))
     unread = [table.c.caption_sha256.is_(None) for table in texts]
     query = select(
         posts.c.influencer_id,
         posts.c.id,
         post_photos.c.position,
         image_vectors.c.photo_sha256,
-        or_(post_photos.c.photo_sha256.is_not(None), unfetched),
+        or_(post_photos.c.photo_sha256.is_not(None), _UNFETCHED),
         image_vectors.c.vector,
         posts.c.caption_sha256,
         # Few are needed again once they were read.

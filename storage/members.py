@@ -3,11 +3,12 @@
 from collections import Counter
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
+from functools import cache
 
-from sqlalchemy import Connection, func, insert, literal, or_, select, update
+from sqlalchemy import Connection, Update, bindparam, func, insert, literal, or_, select, update
 
 from schemas.runs import MemberState
-from storage.bulk import among
+from storage.bulk import among, among_bound, bind_keys
 from storage.database import insert_or_update
 from storage.tables import influencers, run_members, runs
 
@@ -141,14 +142,21 @@ def claim_members(connection: Connection, run_id: int, *, window: int) -> list[i
 
 def touch_members(connection: Connection, run_id: int, influencer_ids: Collection[int]) -> None:
     """Note that work on members goes on, so that the sweeper lets them be."""
-    connection.execute(
+    keys = bind_keys(connection, influencer_ids)
+    given = {"run": run_id, "keys": keys, "now": _now()}
+    connection.execute(_touching(connection.dialect.name), given)
+
+
+@cache
+def _touching(dialect: str) -> Update:
+    return (
         update(run_members)
         .where(
-            run_members.c.run_id == run_id,
-            among(connection, run_members.c.influencer_id, influencer_ids),
+            run_members.c.run_id == bindparam("run"),
+            among_bound(dialect, run_members.c.influencer_id, "keys"),
             run_members.c.state == MemberState.IN_FLIGHT,
         )
-        .values(touched_at=_now())
+        .values(touched_at=bindparam("now"))
     )
 
 

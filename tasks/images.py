@@ -1,6 +1,7 @@
 """Photos to vectors: shards of an account's posts, and shards of training photos."""
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
@@ -37,6 +38,9 @@ SHARD_DEADLINE_S = 600.0
 
 HEARTBEAT_S = 5.0
 """How often a shard at work says so."""
+
+_IN_TURN = threading.Lock()
+"""Threads that prepare or store side by side only take the interpreter's lock from each other."""
 
 Beat = Callable[[Connection], None]
 """Says in a transaction that a shard is at work."""
@@ -75,7 +79,7 @@ def embed_accounts(run_id: int, generation: int, first_account: int, last_accoun
     What could not be done is noted on the members and found missing when they are concluded.
     """
     resources = context()
-    with resources.database.read() as connection:
+    with _IN_TURN, resources.database.read() as connection:
         run = read_run(connection, run_id)
         if not is_current(run, generation):
             return "stale"
@@ -221,7 +225,7 @@ def embed_photos(
     try:
         _gather(pending, results, beat_alone)
     finally:
-        with resources.database.write() as connection:
+        with _IN_TURN, resources.database.write() as connection:
             save_image_vectors(connection, backbone, results)
             beat(connection)
         embedder.reader.forget(missing)

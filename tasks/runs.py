@@ -11,6 +11,7 @@ from schemas.errors import AfinError
 from schemas.runs import MemberState, Run, RunKind, RunState
 from schemas.settings import Settings
 from storage.accounts import PostRow, account_posts
+from storage.evidence import count_missing
 from storage.members import (
     claim_members,
     count_in_flight,
@@ -153,26 +154,29 @@ def send_members(resources: Context, run: Run, influencer_ids: Sequence[int]) ->
     """
     if run.bundle_id is None:
         return
+    settings = resources.settings
     manifest = resources.bundle(run.bundle_id).manifest
     with resources.database.read() as connection:
-        accounts = account_posts(connection, influencer_ids, run.scope)
+        missing = count_missing(connection, influencer_ids, manifest.backbone.hash, run.scope)
+        large = [
+            key
+            for key, lacks in missing.items()
+            if lacks.unfetched or lacks.posts > settings.shard_posts
+        ]
+        accounts = account_posts(connection, large, run.scope) if large else {}
         every = [post for posts in accounts.values() for post in posts]
         shown = {place.sha256 for post in every for place in post.photos if place.sha256}
         images = known_image_vectors(connection, manifest.backbone.hash, shown)
-    settings = resources.settings
-    embedded, small = [], []
-    for key in sorted(accounts):
+    for key in sorted(large):
         posts = accounts[key]
-        if any(_unfetched(post) for post in posts):
-            with tracing_account(run.id, key, urgent=run.urgent):
+        with tracing_account(run.id, key, urgent=run.urgent):
+            if missing[key].unfetched:
                 _send_fetching(settings, run, key, posts)
-        elif not (left := [post for post in posts if _unembedded(post, images)]):
-            embedded.append(key)
-        elif len(left) <= settings.shard_posts:
-            small.append((key, len(left)))
-        else:
-            with tracing_account(run.id, key, urgent=run.urgent):
+            else:
+                left = [post for post in posts if _unembedded(post, images)]
                 _send_chord(settings, run, key, left, with_texts=bool(manifest.text_models))
+    embedded = sorted(set(influencer_ids).difference(missing))
+    small = [(key, missing[key].posts) for key in sorted(missing) if key not in accounts]
     size = settings.group_accounts
     for start in range(0, len(embedded), size):
         part = embedded[start : start + size]
