@@ -15,7 +15,7 @@ from tests.houses import CATEGORIES, House, until
 
 pytestmark = pytest.mark.timeout(1200)
 
-EPOCHS = 6
+EPOCHS = 4
 
 
 def begin(house: House, hyper: FineTuning, backbone: str = "test_resnet") -> int:
