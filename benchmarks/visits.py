@@ -52,7 +52,8 @@ def list_routes(bundle_id: str, classes: tuple[str, ...], run_id: int) -> dict[s
         "account's words": "/accounts/{name}/words",
         "review": "/review",
         "review disputed": "/review?first=disputed",
-        "runs": "/runs",
+        "runs": f"/runs?before={run_id + 1}",
+        "runs, crawls": "/runs",
         "run": f"/runs/{run_id}",
         "models": "/models",
         "model": f"/models/{bundle_id}",
@@ -76,6 +77,7 @@ def list_routes(bundle_id: str, classes: tuple[str, ...], run_id: int) -> dict[s
         "api models": "/api/v1/models",
         "api compare": f"/api/v1/models/compare?first={bundle_id}&second={bundle_id}",
         "api threshold": f"/api/v1/models/{bundle_id}/threshold?category={first}&threshold=0.4",
+        "metrics": "/metrics",
         "api me": "/api/v1/me",
         "api document": "/api/v1/openapi.json",
     }

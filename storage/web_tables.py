@@ -189,3 +189,14 @@ word_evidence = Table(
     Column("words", Json, nullable=False),
     Column("created_at", Instant, nullable=False),
 )
+
+# One row: counts over whole tables for monitoring, made now and then.
+figures = Table(
+    "figures",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("document", Json, nullable=False),
+    Column("counted_at", Instant, nullable=False),
+    # How long counting took.
+    Column("seconds", Float, nullable=False),
+)

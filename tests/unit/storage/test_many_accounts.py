@@ -18,6 +18,7 @@ from schemas.verdicts import CategoryShare, Verdict
 from storage import ranking, schema
 from storage.accounts import delete_account
 from storage.bundles import find_bundle, list_bundles
+from storage.crawl_tables import crawl_urls
 from storage.database import Database
 from storage.listing import Filter, Listed, Order, count_wanted, list_page
 from storage.members import add_members, count_members, finish_members
@@ -274,6 +275,7 @@ READINGS: dict[str, Reading] = {
         connection, Filter(weights=WEIGHTS[0]), "affinity", after=None, limit=25
     ),
     "runs": lambda connection: view_runs(connection, before=RUN, limit=30),
+    "crawls": lambda connection: view_runs(connection, before=None, limit=30),
     "problems": lambda connection: group_problems(connection, RUN),
     "threshold": lambda connection: preview_threshold(connection, "b0", "comida", 0.4),
 }
@@ -320,13 +322,29 @@ def test_an_index_holds_the_order_and_the_filter_of_a_list(
     assert "TEMP B-TREE" not in plan
 
 
-def test_more_runs_take_no_more_questions(drawn: Database) -> None:
+@pytest.mark.parametrize("before", [RUN + 1, None], ids=["classifications", "crawls"])
+def test_more_runs_take_no_more_questions(drawn: Database, before: int | None) -> None:
     def questions(limit: int) -> int:
         with listening(drawn) as asked, drawn.read() as connection:
-            assert len(view_runs(connection, before=None, limit=limit)) == limit
+            assert len(view_runs(connection, before=before, limit=limit)) == limit
         return len(asked)
 
     assert questions(30) == questions(2)
+
+
+def test_totals_of_ended_crawls_are_kept_and_right(drawn: Database) -> None:
+    with listening(drawn) as asked, drawn.read() as connection:
+        found = view_runs(connection, before=None, limit=2)
+    addresses = [one for one in asked if "crawl_urls" in one.text]
+    # Those of the one that goes on are counted; of the other only what is not done.
+    assert ["done" in str(one.parameters) for one in addresses] == [False, False]
+    with drawn.read() as connection:
+        for view in found:
+            mine = select(crawl_urls.c.state).where(crawl_urls.c.run_id == view.run.id)
+            states = list(connection.scalars(mine))
+            assert view.total == len(states) > 0
+            assert view.failed == states.count("dead")
+            assert view.done == len(states) - states.count("pending")
 
 
 def test_totals_of_ended_runs_are_kept_and_right(database: Database) -> None:

@@ -12,6 +12,7 @@ from schemas.runs import RunKind
 from storage.runs import create_run
 from storage.tables import outcomes, photos
 from tasks.context import Context
+from tasks.figures import count_when_due
 from tests.pages import ACCOUNTS, Visitor, World
 from web.render import compact
 from web.words import translator
@@ -191,7 +192,10 @@ def test_a_photo_comes_under_its_true_type(visitor: Visitor) -> None:
     assert visitor.get(f"/photos/{post['photos'][0]}/small").body[8:12] == b"WEBP"
 
 
-def test_metrics_count_accounts_by_bundle(visitor: Visitor, world: World) -> None:
+def test_metrics_count_accounts_by_bundle(
+    visitor: Visitor, resources: Context, world: World
+) -> None:
+    count_when_due(resources)
     text = visitor.get("/metrics").text
     assert f'afin_accounts_judged{{bundle="{world.bundle_id}"}} 3.0' in text
     assert "afin_verdicts_per_minute" in text
