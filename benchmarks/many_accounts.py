@@ -358,11 +358,12 @@ def _insert_verdicts(
             standings.c.certainty,
             standings.c.followers,
             standings.c.interactions,
+            standings.c.usable,
         )
         .join(_SHARES, _SHARES.c.pattern == kind)
         .order_by(standings.c.influencer_id, _SHARES.c.category)
     )
-    names = ["influencer_id", *_COPIED, "certainty", "followers", "interactions"]
+    names = ["influencer_id", *_COPIED, "certainty", "followers", "interactions", "usable"]
     connection.execute(insert(standing_shares).from_select(names, chosen))
 
 

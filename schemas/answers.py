@@ -74,6 +74,19 @@ class AccountsPage(Frozen):
     next: str | None
 
 
+class SavedCampaign(Frozen):
+    """A saved ranking: weights by category, and what an account must have at least."""
+
+    id: int
+    name: str
+    weights: dict[str, float]
+    min_followers: int
+    min_interactions: float
+    min_posts: int
+    author: str
+    created_at: datetime
+
+
 class AnalystsWord(Frozen):
     """What an analyst says of an account; no categories: the last word was taken back."""
 

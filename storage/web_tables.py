@@ -50,7 +50,14 @@ standings = Table(
     Column("followers", BigInteger),
     # Whether posts count for several categories each, so that shares may sum to more than 1.
     Column("several", Boolean, nullable=False, server_default=false()),
-    Index("ix_standings_certain", "certainty", "influencer_id", "followers", "interactions"),
+    Index(
+        "ix_standings_certain",
+        "certainty",
+        "influencer_id",
+        "followers",
+        "interactions",
+        "usable",
+    ),
     Index(None, "disputed", "certainty", "influencer_id"),
     Index(None, "bundle_id"),
     Index(
@@ -76,6 +83,7 @@ standing_shares = Table(
     Column("certainty", Float, nullable=False),
     Column("followers", BigInteger),
     Column("interactions", Float),
+    Column("usable", Integer, nullable=False, server_default="0"),
     Index(
         "ix_standing_shares_ranking",
         "category",
@@ -85,6 +93,7 @@ standing_shares = Table(
         "interactions",
         "certainty",
         "chosen",
+        "usable",
     ),
 )
 
@@ -122,6 +131,7 @@ campaigns = Table(
     Column("weights", Json, nullable=False),
     Column("min_followers", BigInteger, nullable=False),
     Column("min_interactions", Float, nullable=False),
+    Column("min_posts", Integer, nullable=False, server_default="5"),
     Column("author", String(60), nullable=False),
     Column("created_at", Instant, nullable=False),
 )

@@ -1,4 +1,4 @@
-"""Figures for monitoring that are counted now and then, and totals of crawls that have ended.
+"""Figures for monitoring, totals of crawls that have ended, and how many posts a ranking asks for.
 
 Revision: 0011, after 0009.
 """
@@ -9,6 +9,17 @@ from sqlalchemy.dialects import postgresql
 
 revision = "0011"
 down_revision = "0009"
+
+CERTAIN = ["certainty", "influencer_id", "followers", "interactions"]
+RANKING = [
+    "category",
+    "share",
+    "influencer_id",
+    "followers",
+    "interactions",
+    "certainty",
+    "chosen",
+]
 
 
 def upgrade() -> None:
@@ -30,9 +41,35 @@ def upgrade() -> None:
         "WHERE kind = 'crawl' AND state IN ('done', 'failed', 'cancelled')"
     )
 
+    op.add_column(
+        "campaigns", sa.Column("min_posts", sa.Integer(), nullable=False, server_default="5")
+    )
+    op.add_column(
+        "standing_shares", sa.Column("usable", sa.Integer(), nullable=False, server_default="0")
+    )
+    op.execute(
+        "UPDATE standing_shares SET usable = coalesce((SELECT usable FROM standings "
+        "WHERE standings.influencer_id = standing_shares.influencer_id), 0)"
+    )
+    _make_indexes([*CERTAIN, "usable"], [*RANKING, "usable"])
+
 
 def downgrade() -> None:
+    _make_indexes(CERTAIN, RANKING)
+    # Not in a batch: SQLite would replace the table by a copy, which others refer to.
+    op.drop_column("standing_shares", "usable")
+    op.drop_column("campaigns", "min_posts")
     op.execute("UPDATE runs SET members = 0 WHERE kind = 'crawl' AND members IS NOT NULL")
     with op.batch_alter_table("inbox", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_inbox_handled_at"))
     op.drop_table("figures")
+
+
+def _make_indexes(certain: list[str], ranking: list[str]) -> None:
+    for table, name, columns in (
+        ("standings", "ix_standings_certain", certain),
+        ("standing_shares", "ix_standing_shares_ranking", ranking),
+    ):
+        with op.batch_alter_table(table, schema=None) as batch_op:
+            batch_op.drop_index(name)
+            batch_op.create_index(name, columns, unique=False)
