@@ -28,6 +28,7 @@ from schemas.events import EventStatus, EventType
 from schemas.maps import DEFAULT_POSTS, MapState, PostMap, View
 from web.client_base import part, read
 from web.client_campaigns import Campaigns
+from web.client_doubts import Doubts
 from web.client_http import (
     ApiError,
     BusyError,
@@ -59,7 +60,7 @@ POLL_S = 2.0
 Order = Literal["name", "share", "certain", "uncertain"]
 
 
-class Afin(Campaigns):
+class Afin(Campaigns, Doubts):
     """One server; for use in one thread at a time.
 
     ``timeout_s`` bounds each answer, ``patience_s`` all attempts at one question together: while

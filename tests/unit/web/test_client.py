@@ -29,6 +29,7 @@ from tests.adopted import adopted
 from tests.pages import ACCOUNTS, POSTS_EACH, World, serving
 from tests.unit.web.conftest import environment
 from web import evidence
+from web.api import doubts as api_doubts
 from web.api import models
 from web.client import (
     Afin,
@@ -239,6 +240,9 @@ TWINS: tuple[tuple[type[BaseModel], type[BaseModel]], ...] = (
     (answers.ListedAccount, listing.Listed),
     (answers.AccountsPage, models.Accounts),
     (answers.SavedCampaign, Campaign),
+    (answers.DoubtedLabel, api_doubts.DoubtedLabel),
+    (answers.DoubtsPage, api_doubts.DoubtedLabels),
+    (answers.SettledDoubt, api_doubts.SettledDoubt),
     (answers.AnalystsWord, models.Override),
     (answers.AccountDetail, models.Account),
     (answers.Probability, evidence.Probability),
