@@ -57,7 +57,7 @@ screenshots: $(READY) ## take the documentation's screenshots from what make dem
 	$(BIN)/python -m tests.browser.screenshots
 
 lock: $(READY) ## pin the newest dependencies that fit pyproject.toml
-	$(LOCK) --upgrade pyproject.toml -o requirements/runtime.txt
+	$(LOCK) --upgrade pyproject.toml --extra otel -o requirements/runtime.txt
 	$(LOCK) --upgrade pyproject.toml --group dev -o requirements/dev.txt
 	$(LOCK) requirements/slim.in -c requirements/runtime.txt -o requirements/slim.txt
 

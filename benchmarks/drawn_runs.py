@@ -10,7 +10,7 @@ from schemas.runs import MemberState, RunKind, RunState
 from storage.tables import run_members, runs
 
 BULK_RUNS = 10
-EVENT_RUNS = 2000
+EVENT_RUNS = 50_000
 
 
 def insert_runs(connection: Connection, accounts: int, bundle_id: str, event_runs: int) -> int:

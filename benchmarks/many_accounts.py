@@ -32,11 +32,14 @@ from benchmarks.drawn import (
     draw_patterns,
     photo_name,
 )
+from benchmarks.drawn_history import insert_crawls, insert_events
 from benchmarks.drawn_runs import EVENT_RUNS, insert_runs
 from schemas.bundles import BundleManifest
 from schemas.runs import Run
 from storage.accounts import account_versions
+from storage.crawl_tables import crawl_parts, crawl_urls
 from storage.database import Database
+from storage.event_tables import inbox, outbox
 from storage.standings import PRIMARY
 from storage.tables import (
     image_vectors,
@@ -46,6 +49,7 @@ from storage.tables import (
     post_photos,
     posts,
     run_members,
+    runs,
     text_vectors,
     truth_labels,
     verdicts,
@@ -70,7 +74,11 @@ FILLED = (
     verdicts,
     standings,
     standing_shares,
+    crawl_urls,
+    inbox,
+    outbox,
 )
+NUMBERED = (influencers, posts, runs, crawl_parts, crawl_urls, inbox, outbox)
 
 _SCRATCH = MetaData()
 _NUMBERS = Table("bench_numbers", _SCRATCH, Column("n", Integer, primary_key=True))
@@ -115,7 +123,7 @@ def fill(
     posts_each: int,
     event_runs: int = EVENT_RUNS,
 ) -> int:
-    """Fill an empty store and return the run that judges everybody.
+    """Fill an empty store and return the run that judges everybody; crawls come after it.
 
     What it holds is what ``save_verdicts`` and the others would write, only sooner.
     """
@@ -127,15 +135,17 @@ def fill(
         followers = (10 ** rng.uniform(2.5, 6.5, accounts)).astype(int).tolist()
         _insert_accounts(connection, followers)
         run_id = insert_runs(connection, accounts, bundle_id, event_runs)
+        insert_crawls(connection, run_id, accounts)
+        insert_events(connection, accounts, event_runs)
         _insert_posts(connection, accounts, posts_each, bundle_id, patterns)
         _insert_verdicts(connection, followers, patterns, posts_each, bundle_id, run_id)
         _insert_truth(connection, min(LABELLED, accounts), manifest.classes, rng)
         _SCRATCH.drop_all(connection)
         if database.kind == "postgresql":
             # Rows were inserted under ids of our own.
-            for table in ("influencers", "posts", "runs"):
+            for name in (one.name for one in NUMBERED):
                 connection.exec_driver_sql(
-                    f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), max(id)) FROM {table}"  # noqa: S608
+                    f"SELECT setval(pg_get_serial_sequence('{name}', 'id'), max(id)) FROM {name}"  # noqa: S608
                 )
     analyse(database)
     return run_id
@@ -348,11 +358,12 @@ def _insert_verdicts(
             standings.c.certainty,
             standings.c.followers,
             standings.c.interactions,
+            standings.c.usable,
         )
         .join(_SHARES, _SHARES.c.pattern == kind)
         .order_by(standings.c.influencer_id, _SHARES.c.category)
     )
-    names = ["influencer_id", *_COPIED, "certainty", "followers", "interactions"]
+    names = ["influencer_id", *_COPIED, "certainty", "followers", "interactions", "usable"]
     connection.execute(insert(standing_shares).from_select(names, chosen))
 
 

@@ -21,14 +21,15 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.bundle import publish_untrained_bundle
 from benchmarks.drawn import draw_patterns
+from benchmarks.drawn_history import freshen
 from benchmarks.many_accounts import conclude_again, fill
 from benchmarks.report import describe_machine, note
 from benchmarks.visits import STATIC, Times, ask_all, list_routes, read_rss_mib, weigh
 from schemas.base import Frozen
 from storage.campaigns import NewCampaign, save_campaign
 from storage.runs import read_run
-from storage.tables import SCHEMA_VERSION
 from tasks.context import Context, adopt_settings, context
+from tasks.figures import count_when_due
 
 GROUP = 50
 START_S = 60.0
@@ -39,7 +40,6 @@ class Drawn(Frozen):
     """What a store was filled with."""
 
     database: str
-    schema_version: str
     accounts: int
     posts: int
     bundle_id: str
@@ -56,6 +56,8 @@ def main() -> None:
         adopt_settings(environment)
         resources = context()
         drawn = drawn_before(resources, folder, options) or draw(resources, folder, options)
+        freshen(resources.database)
+        count_when_due(resources)
         classes = resources.bundle(drawn.bundle_id).manifest.classes
         kind = resources.database.kind
         resources.database.close()
@@ -136,8 +138,8 @@ def drawn_before(resources: Context, folder: Path, options: argparse.Namespace) 
     if not record.exists():
         return None
     found = Drawn.model_validate_json(record.read_text())
-    asked = (resources.database.location, SCHEMA_VERSION, options.accounts, options.posts)
-    if (found.database, found.schema_version, found.accounts, found.posts) != asked:
+    asked = (resources.database.location, options.accounts, options.posts)
+    if (found.database, found.accounts, found.posts) != asked:
         raise SystemExit(f"{folder} keeps another store: name another folder, or remove it.")
     note(f"Taking the store that {folder} keeps.")
     return found
@@ -162,7 +164,6 @@ def draw(resources: Context, folder: Path, options: argparse.Namespace) -> Drawn
     note(f"Drawn in {time.monotonic() - began:.0f} s.")
     drawn = Drawn(
         database=resources.database.location,
-        schema_version=SCHEMA_VERSION,
         accounts=options.accounts,
         posts=options.posts,
         bundle_id=bundle_id,

@@ -5,6 +5,7 @@ import typer
 from cli import (
     accounts,
     bulk,
+    campaigns,
     deliveries,
     demo,
     doctor,
@@ -45,6 +46,7 @@ app.add_typer(imports.app, name="import")
 app.add_typer(scrape.app, name="scrape")
 app.command()(refresh.refresh)
 app.add_typer(accounts.app, name="accounts")
+app.add_typer(campaigns.app, name="campaigns")
 app.add_typer(labels.app, name="labels")
 app.command()(training.train)
 app.add_typer(models.app, name="models")

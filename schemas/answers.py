@@ -1,7 +1,7 @@
 """What the API answers, as its client reads it; a test holds it to what the server gives."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from schemas.base import Frozen
 from schemas.bundles import BundleState
@@ -72,6 +72,52 @@ class AccountsPage(Frozen):
 
     accounts: tuple[ListedAccount, ...]
     next: str | None
+
+
+class SavedCampaign(Frozen):
+    """A saved ranking: weights by category, and what an account must have at least."""
+
+    id: int
+    name: str
+    weights: dict[str, float]
+    min_followers: int
+    min_interactions: float
+    min_posts: int
+    author: str
+    created_at: datetime
+
+
+class DoubtedLabel(Frozen):
+    """A label that a model does not believe, with what there is to be seen of it.
+
+    A photo is named by its content, a tagged post by source and id. The probabilities are those
+    of a model that was not told this label.
+    """
+
+    id: int
+    kind: Literal["photo", "post"]
+    target: str
+    given: str
+    suggested: str
+    given_probability: float
+    suggested_probability: float
+    photos: tuple[str, ...]
+    photo_urls: tuple[str, ...]
+    caption: str
+    sources: tuple[str, ...]
+
+
+class DoubtsPage(Frozen):
+    """Some doubted labels; ``next`` is the cursor of the following ones."""
+
+    doubts: tuple[DoubtedLabel, ...]
+    next: str | None
+
+
+class SettledDoubt(Frozen):
+    """What becomes of a doubted label."""
+
+    fate: Literal["relabelled", "confirmed", "skipped"]
 
 
 class AnalystsWord(Frozen):

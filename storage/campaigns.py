@@ -15,6 +15,10 @@ MIN_FOLLOWERS = 3000
 """From where on an agency calls somebody an influencer, unless a campaign says otherwise."""
 
 
+MIN_POSTS = 5
+"""With fewer posts judged a share says little: that of a single one is all or nothing."""
+
+
 class NewCampaign(Frozen):
     """What a campaign looks for; weights are relative and only those above 0 count."""
 
@@ -22,6 +26,9 @@ class NewCampaign(Frozen):
     weights: dict[str, float] = Field(description="weight of each category, above 0, at most 100")
     min_followers: int = Field(MIN_FOLLOWERS, ge=0)
     min_interactions: float = Field(0.0, ge=0, description="least likes and comments a post")
+    min_posts: int = Field(
+        MIN_POSTS, ge=0, le=2**31 - 1, description="least number of posts judged"
+    )
 
     @field_validator("weights")
     @classmethod
@@ -40,6 +47,7 @@ class NewCampaign(Frozen):
             weights={name: weight / total for name, weight in self.weights.items()},
             min_followers=self.min_followers,
             min_interactions=self.min_interactions,
+            min_posts=self.min_posts,
         )
 
 

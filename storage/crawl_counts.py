@@ -5,17 +5,12 @@ from sqlalchemy import ColumnElement, Connection, func, select
 from schemas.runs import MemberState
 from storage.crawl_tables import crawl_urls
 from storage.crawl_urls import KNOWN, STORED
+from storage.totals import count_states_of
 
 
 def count_urls(connection: Connection, run_id: int) -> dict[MemberState, int]:
     """Return how many addresses of a crawl stand where."""
-    query = (
-        select(crawl_urls.c.state, func.count())
-        .where(crawl_urls.c.run_id == run_id)
-        .group_by(crawl_urls.c.state)
-    )
-    found: dict[str, int] = dict(connection.execute(query).all())
-    return {state: found.get(state, 0) for state in MemberState}
+    return count_states_of(connection, crawl_urls, [run_id])[run_id]
 
 
 def count_waiting(connection: Connection, run_id: int, *, most: int) -> int:

@@ -224,13 +224,22 @@ def retry_parts(connection: Connection, run_id: int) -> int:
 
 def count_parts(connection: Connection, run_id: int) -> dict[MemberState, int]:
     """Return how many parts of a crawl stand where."""
+    return count_parts_of(connection, [run_id])[run_id]
+
+
+def count_parts_of(
+    connection: Connection, run_ids: Collection[int]
+) -> dict[int, dict[MemberState, int]]:
+    """Return by crawl how many of its parts stand where."""
     query = (
-        select(crawl_parts.c.state, func.count())
-        .where(crawl_parts.c.run_id == run_id)
-        .group_by(crawl_parts.c.state)
+        select(crawl_parts.c.run_id, crawl_parts.c.state, func.count())
+        .where(crawl_parts.c.run_id.in_(run_ids))
+        .group_by(crawl_parts.c.run_id, crawl_parts.c.state)
     )
-    found: dict[str, int] = dict(connection.execute(query).all())
-    return {state: found.get(state, 0) for state in MemberState}
+    found = {run_id: dict.fromkeys(MemberState, 0) for run_id in run_ids}
+    for run_id, state, number in connection.execute(query):
+        found[run_id][MemberState(state)] = number
+    return found
 
 
 def next_start(connection: Connection, run_id: int) -> tuple[datetime, str] | None:

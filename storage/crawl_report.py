@@ -1,16 +1,17 @@
 """What became of a crawl: how many photos it has, and why it lacks the others."""
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection, func, select
 
 from schemas.crawls import CrawlReport, HostReport
-from schemas.runs import MemberState, Progress
-from storage.crawl_counts import count_urls
-from storage.crawl_parts import count_parts, list_parts, next_start
+from schemas.runs import MemberState, Progress, Run
+from storage.crawl_parts import count_parts_of, list_parts, next_start
 from storage.crawl_tables import crawl_urls
 from storage.crawl_urls import KNOWN, LIMIT, STORED
 from storage.runs import read_run
+from storage.totals import count_states_of
 
 DUPLICATES = ("duplicate", "near-duplicate")
 ENDED = (MemberState.DONE, MemberState.DEAD)
@@ -19,11 +20,25 @@ HOSTS_SHOWN = 20
 
 def read_crawl_progress(connection: Connection, run_id: int) -> Progress:
     """Return how far a crawl is: addresses settled of those found so far."""
-    run = read_run(connection, run_id)
-    urls, parts = count_urls(connection, run_id), count_parts(connection, run_id)
+    return read_progress_of(connection, [read_run(connection, run_id)])[run_id]
+
+
+def read_progress_of(connection: Connection, crawls: Sequence[Run]) -> dict[int, Progress]:
+    """Return by id how far crawls are; many of them take no more questions than one."""
+    keys = [run.id for run in crawls]
+    urls, parts = count_states_of(connection, crawl_urls, keys), count_parts_of(connection, keys)
+    return {run.id: _progress(connection, run, urls[run.id], parts[run.id]) for run in crawls}
+
+
+def _progress(
+    connection: Connection,
+    run: Run,
+    urls: Mapping[MemberState, int],
+    parts: Mapping[MemberState, int],
+) -> Progress:
     listing = parts[MemberState.PENDING] + parts[MemberState.IN_FLIGHT]
     stage = f"photos ({listing} lists go on)" if listing else "photos"
-    waiting = next_start(connection, run_id) if listing and not run.state.final else None
+    waiting = next_start(connection, run.id) if listing and not run.state.final else None
     if waiting is not None:
         until, why = waiting
         stage = f"waits until {until:%F %T %Z}: {why.rstrip('.')}"

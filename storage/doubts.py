@@ -1,10 +1,12 @@
 """Doubted labels: what a model did not believe, what people said of it, and what comes of that."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Literal
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, func, select, tuple_, update
 
 from schemas.base import Frozen
 from schemas.categories import OTRA, known_categories
@@ -21,6 +23,9 @@ from storage.web_tables import doubts
 DoubtKind = Literal["photo", "post"]
 DoubtFate = Literal["relabelled", "confirmed", "skipped"]
 """What becomes of a doubt: another label, the same one, or it waits for somebody else."""
+
+DoubtMark = tuple[float, int]
+"""Where a list of doubts ended: how much less probable the given label is, and the doubt's id."""
 
 _LOOK_AHEAD = 50
 
@@ -84,18 +89,41 @@ def next_doubt(connection: Connection, reviewer: str) -> Doubt | None:
 
     What is no longer stored, or no longer labelled so, is passed over.
     """
+    with closing(_waiting(connection, reviewer, None)) as waiting:
+        return next(waiting, None)
+
+
+def list_doubts(
+    connection: Connection, reviewer: str, *, after: DoubtMark | None, limit: int
+) -> tuple[list[Doubt], DoubtMark | None]:
+    """Return doubts that wait for this reviewer, most doubtful first, and where the next begin.
+
+    Like ``next_doubt`` it leaves out what was skipped or is gone.
+    """
+    with closing(_waiting(connection, reviewer, after)) as waiting:
+        found = list(islice(waiting, limit + 1))
+    if len(found) <= limit:
+        return found, None
+    last = found[limit - 1]
+    return found[:limit], (last.given_probability - last.suggested_probability, last.id)
+
+
+def _waiting(connection: Connection, reviewer: str, after: DoubtMark | None) -> Generator[Doubt]:
+    """Go through them; to be closed by who stops before the end, as the rows come in parts."""
     columns = doubts.c
     margin = columns.given_probability - columns.suggested_probability
     query = select(doubts).where(columns.decision.is_(None)).order_by(margin, columns.id)
-    for row in connection.execute(query.execution_options(yield_per=_LOOK_AHEAD)):
-        if reviewer in row.skipped_by:
-            continue
-        shown = _look(connection, row.kind, row.target, row.given)
-        if shown is None:
-            continue
-        fields = {name: getattr(row, name) for name in (*NewDoubt.model_fields, "id")}
-        return Doubt(**fields, photos=shown[0], caption=shown[1], sources=shown[2])
-    return None
+    if after is not None:
+        query = query.where(tuple_(margin, columns.id) > tuple_(*after))
+    with connection.execute(query.execution_options(yield_per=_LOOK_AHEAD)) as rows:
+        for row in rows:
+            if reviewer in row.skipped_by:
+                continue
+            shown = _look(connection, row.kind, row.target, row.given)
+            if shown is None:
+                continue
+            fields = {name: getattr(row, name) for name in (*NewDoubt.model_fields, "id")}
+            yield Doubt(**fields, photos=shown[0], caption=shown[1], sources=shown[2])
 
 
 def settle_doubt(

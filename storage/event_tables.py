@@ -36,7 +36,7 @@ inbox = Table(
     Column("next_at", Instant, nullable=False),
     Column("problem", Text),
     Column("received_at", Instant, nullable=False),
-    Column("handled_at", Instant),
+    Column("handled_at", Instant, index=True),
     UniqueConstraint("sender", "webhook_id"),
     Index(None, "state", "next_at"),
     Index(None, "username", "state"),

@@ -19,6 +19,14 @@ Mark = tuple[str | float | int, int]
 
 COUNT_AT_MOST = 1000
 
+LEAST = {
+    "min_certainty": "certainty",
+    "min_interactions": "interactions",
+    "min_followers": "followers",
+    "min_posts": "usable",
+}
+"""The column of which a field of a filter is the least value."""
+
 
 class Filter(Frozen):
     """What accounts are looked for; ``weights`` rank them, by category, for a campaign."""
@@ -29,6 +37,7 @@ class Filter(Frozen):
     min_certainty: float = Field(0.0, ge=0, le=1, description="least certainty of the verdict")
     min_followers: int = Field(0, ge=0, description="least number of followers")
     min_interactions: float = Field(0.0, ge=0, description="least likes and comments a post")
+    min_posts: int = Field(0, ge=0, le=2**31 - 1, description="least number of posts judged")
     weights: dict[str, float] = Field(
         default_factory=dict, description="weight of each category in a ranking"
     )
@@ -161,7 +170,8 @@ def _table_of(wanted: Filter) -> Table:
     """Return the table that has all columns that a filter asks for, but for names."""
     if wanted.category:
         return standing_shares
-    return standings if wanted.min_certainty or wanted.min_interactions else influencers
+    asked = wanted.min_certainty or wanted.min_interactions or wanted.min_posts
+    return standings if asked else influencers
 
 
 def _find_ids(wanted: Filter) -> Select[Any]:
@@ -183,8 +193,8 @@ def _narrow(query: Select[Any], wanted: Filter, table: Table, *, named: bool = T
         query = query.where(
             columns.category == wanted.category, enough if wanted.min_share else columns.chosen
         )
-    for name in ("certainty", "interactions", "followers"):
-        if least := getattr(wanted, f"min_{name}"):
+    for field, name in LEAST.items():
+        if least := getattr(wanted, field):
             query = query.where(columns[name] >= least)
     if wanted.text and named:
         if table is not influencers:

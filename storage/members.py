@@ -1,6 +1,5 @@
 """Members of runs: accounts that wait, fly, are done or dead, and what the sweeper puts back."""
 
-from collections import Counter
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -11,6 +10,7 @@ from schemas.runs import MemberState
 from storage.bulk import among, among_bound, bind_keys
 from storage.database import insert_or_update
 from storage.tables import influencers, run_members, runs
+from storage.totals import count_states_of
 
 PATIENCE = 10
 """How much longer a silent member is waited for while the rest of its run moves."""
@@ -59,31 +59,8 @@ def count_members(connection: Connection, run_id: int) -> dict[MemberState, int]
 def count_members_of(
     connection: Connection, run_ids: Collection[int]
 ) -> dict[int, dict[MemberState, int]]:
-    """Return by run how many members stand where.
-
-    Those that are done are most: of a run that has ended, whose total is kept, they are what is
-    left of it.
-    """
-    totals: dict[int, int | None] = dict(
-        connection.execute(select(runs.c.id, runs.c.members).where(runs.c.id.in_(run_ids))).all()
-    )
-    columns = run_members.c
-    counted = select(columns.run_id, columns.state, func.count()).group_by(
-        columns.run_id, columns.state
-    )
-    ended = [key for key in run_ids if totals.get(key) is not None]
-    going = [key for key in run_ids if totals.get(key) is None]
-    others = [state for state in MemberState if state is not MemberState.DONE]
-    found: dict[int, Counter[MemberState]] = {key: Counter() for key in run_ids}
-    for keys, query in (
-        (going, counted.where(columns.run_id.in_(going))),
-        (ended, counted.where(columns.run_id.in_(ended), columns.state.in_(others))),
-    ):
-        for run_id, state, number in connection.execute(query) if keys else ():
-            found[run_id][MemberState(state)] = number
-    for key in ended:
-        found[key][MemberState.DONE] = (totals[key] or 0) - found[key].total()
-    return {key: {state: counts[state] for state in MemberState} for key, counts in found.items()}
+    """Return by run how many members stand where."""
+    return count_states_of(connection, run_members, run_ids)
 
 
 def forget_member(connection: Connection, influencer_id: int) -> None:

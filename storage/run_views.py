@@ -7,9 +7,9 @@ from sqlalchemy import Connection, func, select
 
 from schemas.base import Frozen
 from schemas.errors import UsageError
-from schemas.runs import MemberState, Run, RunKind, RunState
+from schemas.runs import MemberState, Progress, Run, RunKind, RunState
 from storage.crawl_parts import retry_parts
-from storage.crawl_report import read_crawl_progress
+from storage.crawl_report import read_progress_of
 from storage.crawl_tables import crawl_urls
 from storage.crawl_urls import retry_urls
 from storage.members import count_members_of, revive_members
@@ -155,9 +155,11 @@ def _view_all(connection: Connection, listed: Sequence[Run]) -> list[RunView]:
     stages = read_stages_of(connection, keys) if keys else {}
     classified = [key for key in keys if key not in stages]
     counts = count_members_of(connection, classified) if classified else {}
+    crawls = [run for run in listed if run.kind is RunKind.CRAWL]
+    crawled = read_progress_of(connection, crawls) if crawls else {}
     return [
-        _view_crawl(connection, run)
-        if run.kind is RunKind.CRAWL
+        _view_crawl(run, crawled[run.id])
+        if run.id in crawled
         else _view_stages(run, stages[run.id])
         if run.id in stages
         else _view_members(run, counts[run.id])
@@ -165,8 +167,7 @@ def _view_all(connection: Connection, listed: Sequence[Run]) -> list[RunView]:
     ]
 
 
-def _view_crawl(connection: Connection, run: Run) -> RunView:
-    crawl = read_crawl_progress(connection, run.id)
+def _view_crawl(run: Run, crawl: Progress) -> RunView:
     waiting = {MemberState.PENDING: crawl.total - crawl.done}
     return _timed(run, crawl.stage, crawl.total, crawl.done, crawl.failed, waiting)
 

@@ -3,12 +3,13 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from schemas.errors import NotFoundError
 from schemas.runs import MemberState, Progress, Run, RunKind, RunState
 from storage.members import count_members
-from storage.tables import run_members, runs
+from storage.tables import runs
+from storage.totals import select_totals
 
 # Made once: every message begins with it, and making a statement takes longer than running it.
 _ONE = select(runs).where(runs.c.id == bindparam("run_id"))
@@ -88,12 +89,12 @@ def end_run(
 
     Cancelling also raises the generation, so that messages on their way end at once.
     """
-    every = select(func.count()).where(run_members.c.run_id == run_id).scalar_subquery()
+    accounts, addresses = select_totals(run_id)
     values: dict[str, Any] = {
         "state": state,
         "error": error,
         "finished_at": _now(),
-        "members": every,
+        "members": accounts + addresses,
     }
     if state is RunState.CANCELLED:
         values["generation"] = runs.c.generation + 1

@@ -69,10 +69,11 @@ def save_standings(
             "certainty": verdict.certainty,
             "interactions": interactions.get(influencer_id),
             "followers": followers.get(influencer_id),
+            "usable": verdict.usable,
         }
         rows.append(
             copied
-            | verdict.model_dump(include={"usable", "unknown", "lacking", "enough"})
+            | verdict.model_dump(include={"unknown", "lacking", "enough"})
             | {
                 "several": sum(share.posts for share in verdict.shares) > verdict.usable,
                 "bundle_id": bundle_id,

@@ -27,7 +27,7 @@ __all__ = [
     "web_tables",
 ]
 
-SCHEMA_VERSION = "0009"
+SCHEMA_VERSION = "0011"
 """The newest migration; a test holds it to migrations/versions."""
 
 
@@ -194,7 +194,7 @@ runs = Table(
     Column("error", Text),
     Column("created_at", Instant, nullable=False),
     Column("finished_at", Instant),
-    # How many accounts it has, once it has ended: counting those of many runs takes long.
+    # How many accounts or addresses it has, once it has ended: counting takes long.
     Column("members", Integer),
 )
 

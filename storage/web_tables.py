@@ -50,7 +50,14 @@ standings = Table(
     Column("followers", BigInteger),
     # Whether posts count for several categories each, so that shares may sum to more than 1.
     Column("several", Boolean, nullable=False, server_default=false()),
-    Index("ix_standings_certain", "certainty", "influencer_id", "followers", "interactions"),
+    Index(
+        "ix_standings_certain",
+        "certainty",
+        "influencer_id",
+        "followers",
+        "interactions",
+        "usable",
+    ),
     Index(None, "disputed", "certainty", "influencer_id"),
     Index(None, "bundle_id"),
     Index(
@@ -76,6 +83,7 @@ standing_shares = Table(
     Column("certainty", Float, nullable=False),
     Column("followers", BigInteger),
     Column("interactions", Float),
+    Column("usable", Integer, nullable=False, server_default="0"),
     Index(
         "ix_standing_shares_ranking",
         "category",
@@ -85,6 +93,7 @@ standing_shares = Table(
         "interactions",
         "certainty",
         "chosen",
+        "usable",
     ),
 )
 
@@ -122,6 +131,7 @@ campaigns = Table(
     Column("weights", Json, nullable=False),
     Column("min_followers", BigInteger, nullable=False),
     Column("min_interactions", Float, nullable=False),
+    Column("min_posts", Integer, nullable=False, server_default="5"),
     Column("author", String(60), nullable=False),
     Column("created_at", Instant, nullable=False),
 )
@@ -188,4 +198,15 @@ word_evidence = Table(
     Column("bundle_id", String(40), primary_key=True),
     Column("words", Json, nullable=False),
     Column("created_at", Instant, nullable=False),
+)
+
+# One row: counts over whole tables for monitoring, made now and then.
+figures = Table(
+    "figures",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("document", Json, nullable=False),
+    Column("counted_at", Instant, nullable=False),
+    # How long counting took.
+    Column("seconds", Float, nullable=False),
 )

@@ -39,6 +39,7 @@ ROUTES = {
     "maps.*": "cpu",
     "verdicts.*": "cpu",
     "runs.*": "control",
+    "figures.count": "control",
     "events.handle": "control.event",
     "events.fetch": "scrape.event",
     # Waiting for a receiver would hold up the only thread of a control worker.
@@ -57,6 +58,9 @@ ROUTES = {
     "train.fuse": "cpu",
     "train.bundle": "cpu",
 }
+
+FIGURES_S = 30.0
+"""How often it is asked whether whole tables should be counted for monitoring."""
 
 RESULT_EXPIRES_S = 24 * 3600
 CHORD_EXPIRES_S = 7 * 24 * 3600
@@ -198,6 +202,11 @@ def configure(app: Celery, settings: Settings) -> None:
                 # A sweep nobody had time for is not owed: the next one does it all.
                 "options": {"expires": max(settings.sweep_s, 1.0)},
             },
+            "figures": {
+                "task": "figures.count",
+                "schedule": SteadySchedule(FIGURES_S),
+                "options": {"expires": FIGURES_S},
+            },
             **_refreshes(settings),
         },
         # The default keeps its state in a pickle.
@@ -215,6 +224,7 @@ def configure(app: Celery, settings: Settings) -> None:
             "tasks.events",
             "tasks.deliver",
             "tasks.renewal",
+            "tasks.figures",
         ),
     )
 

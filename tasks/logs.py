@@ -27,8 +27,8 @@ SHORTEST_SECRET = 8
 QUIET = {"celery.worker.strategy": logging.WARNING, "celery.beat": logging.WARNING}
 """What says twice what others say: that a task was due, or came; its end tells more."""
 
-SWEEP = "runs.sweep"
-"""Comes every few seconds and says by itself what it found."""
+BY_CLOCK = ("runs.sweep", "figures.count")
+"""Come again and again, and say by themselves what they found."""
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
 _KEY = re.compile(r"(whsec_|[Bb]earer )[A-Za-z0-9+/=._-]{8,}")
@@ -134,7 +134,7 @@ def _leave_out_sweeps(record: logging.LogRecord) -> bool:
     """Whether a record is worth telling; at DEBUG each one is."""
     return (
         record.levelno != logging.INFO
-        or ids_at_work().get("task") != SWEEP
+        or ids_at_work().get("task") not in BY_CLOCK
         or logging.getLogger().level < logging.INFO
     )
 

@@ -13,6 +13,7 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "events.fetch": ("event",),
     "events.handle": (),
     "explain.words": ("account", "bundle"),
+    "figures.count": (),
     "images.embed": (*_OF_ACCOUNT, "posts", "to"),
     "images.embed_accounts": (*_OF_RUN, "accounts", "to"),
     "images.embed_examples": (*_OF_RUN, "examples", "to"),

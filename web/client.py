@@ -8,17 +8,13 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
-from urllib.parse import quote, urlencode
-
-from pydantic import TypeAdapter
+from typing import Any, Literal, Self
 
 from pipelines.webhooks import parse_secrets, sign_headers
 from schemas.answers import (
     AcceptedEvent,
     AccountDetail,
     AccountPost,
-    AccountsPage,
     ListedAccount,
     ListedBundle,
     Me,
@@ -30,6 +26,9 @@ from schemas.answers import (
 from schemas.errors import UsageError
 from schemas.events import EventStatus, EventType
 from schemas.maps import DEFAULT_POSTS, MapState, PostMap, View
+from web.client_base import part, read
+from web.client_campaigns import Campaigns
+from web.client_doubts import Doubts
 from web.client_http import (
     ApiError,
     BusyError,
@@ -56,15 +55,12 @@ __all__ = [
     "WrongRequestError",
 ]
 
-API = "/api/v1"
-PAGE = 100
 POLL_S = 2.0
 
-Read = TypeVar("Read")
 Order = Literal["name", "share", "certain", "uncertain"]
 
 
-class Afin:
+class Afin(Campaigns, Doubts):
     """One server; for use in one thread at a time.
 
     ``timeout_s`` bounds each answer, ``patience_s`` all attempts at one question together: while
@@ -85,8 +81,14 @@ class Afin:
         Raises:
             UsageError: the address is none, or is plain http on another machine.
         """
-        self._wire = Wire(
-            url, token=token, timeout_s=timeout_s, patience_s=patience_s, allow_http=allow_http
+        super().__init__(
+            Wire(
+                url,
+                token=token,
+                timeout_s=timeout_s,
+                patience_s=patience_s,
+                allow_http=allow_http,
+            )
         )
 
     def __enter__(self) -> Self:
@@ -116,19 +118,19 @@ class Afin:
         Raises:
             MissingError: there is no such account, or it was not classified yet.
         """
-        return self._get(ThesisVerdict, f"/accounts/{_part(username)}/verdict")
+        return self._get(ThesisVerdict, f"/accounts/{part(username)}/verdict")
 
     def account(self, username: str) -> AccountDetail:
         """Return an account with shares, intervals, certainty, and the analyst's word."""
-        return self._get(AccountDetail, f"/accounts/{_part(username)}")
+        return self._get(AccountDetail, f"/accounts/{part(username)}")
 
     def posts(self, username: str) -> list[AccountPost]:
         """Return an account's posts with what image, text and both say of each."""
-        return self._get(list[AccountPost], f"/accounts/{_part(username)}/posts")
+        return self._get(list[AccountPost], f"/accounts/{part(username)}/posts")
 
     def photo(self, sha256: str, *, small: bool = False) -> bytes:
         """Return a photo as it was kept, or as a small WebP."""
-        path = f"/photos/{_part(sha256)}" + ("/small" if small else "")
+        path = f"/photos/{part(sha256)}" + ("/small" if small else "")
         return self._wire.ask("GET", path, headers={"Accept": "image/*"}).body
 
     def accounts(
@@ -140,6 +142,7 @@ class Afin:
         min_certainty: float = 0.0,
         min_followers: int = 0,
         min_interactions: float = 0.0,
+        min_posts: int = 0,
         order: Order | None = None,
     ) -> Iterator[ListedAccount]:
         """Go through all accounts that are wanted; pages are fetched as they are needed."""
@@ -150,13 +153,10 @@ class Afin:
             "min_certainty": min_certainty,
             "min_followers": min_followers,
             "min_interactions": min_interactions,
+            "min_posts": min_posts,
             "order": order,
         }
-        return self._pages("/accounts", wanted)
-
-    def ranking(self, campaign: int) -> Iterator[ListedAccount]:
-        """Go through accounts by their affinity to a saved campaign, best first."""
-        return self._pages(f"/campaigns/{campaign}/accounts", {})
+        return self._accounts("/accounts", wanted)
 
     def override(
         self, username: str, categories: Sequence[str] | None, *, reason: str
@@ -164,7 +164,7 @@ class Afin:
         """Say something else than the model, or (None) take the last word back."""
         said = None if categories is None else list(categories)
         document = {"categories": said, "reason": reason}
-        return self._send(AccountDetail, "PUT", f"/accounts/{_part(username)}/override", document)
+        return self._send(AccountDetail, "PUT", f"/accounts/{part(username)}/override", document)
 
     def classify(self, *usernames: str) -> int:
         """Classify these accounts ahead of bulk work, or without names all; return the run."""
@@ -221,18 +221,18 @@ class Afin:
 
     def promote(self, bundle_id: str) -> list[ListedBundle]:
         """Let a bundle judge from now on; return all bundles."""
-        return self._send(list[ListedBundle], "POST", f"/models/{_part(bundle_id)}/promote")
+        return self._send(list[ListedBundle], "POST", f"/models/{part(bundle_id)}/promote")
 
     def map(self, bundle_id: str, view: View = "image") -> PostMap:
         """Return a bundle's posts laid out in the plane, as last made."""
-        return self._get(PostMap, f"/models/{_part(bundle_id)}/map", {"view": view})
+        return self._get(PostMap, f"/models/{part(bundle_id)}/map", {"view": view})
 
     def ask_for_map(
         self, bundle_id: str, view: View = "image", *, posts: int = DEFAULT_POSTS
     ) -> MapState:
         """Ask a worker for a map."""
         document = {"view": view, "posts": posts}
-        return self._send(MapState, "POST", f"/models/{_part(bundle_id)}/map", document)
+        return self._send(MapState, "POST", f"/models/{part(bundle_id)}/map", document)
 
     def send_event(
         self,
@@ -261,36 +261,4 @@ class Afin:
 
     def event(self, event_id: str) -> EventStatus:
         """Return how far an event is, by the id it was accepted under."""
-        return _read(EventStatus, self._wire.get(f"/events/{_part(event_id)}"))
-
-    def _pages(self, path: str, wanted: Mapping[str, object]) -> Iterator[ListedAccount]:
-        cursor: str | None = None
-        while True:
-            page = self._get(AccountsPage, path, {**wanted, "cursor": cursor, "limit": PAGE})
-            yield from page.accounts
-            cursor = page.next
-            if cursor is None:
-                return
-
-    def _get(self, kind: type[Read], path: str, query: Mapping[str, object] | None = None) -> Read:
-        given = {name: value for name, value in (query or {}).items() if value not in {None, "", 0}}
-        return _read(kind, self._wire.get(API + path + (f"?{urlencode(given)}" if given else "")))
-
-    def _send(self, kind: type[Read], method: str, path: str, document: Any = None) -> Read:
-        return _read(kind, self._wire.send(method, API + path, document))
-
-
-def _read(kind: type[Read], found: Any) -> Read:
-    # A newer server may say more than we know.
-    return TypeAdapter(kind).validate_python(found, extra="ignore")
-
-
-def _part(text: str) -> str:
-    """Return a name as one part of an address.
-
-    Raises:
-        UsageError: it is empty or would lead elsewhere.
-    """
-    if not text or text in {".", ".."}:
-        raise UsageError(f"{text!r} names nothing: give a name or id.")
-    return quote(text, safe="")
+        return read(EventStatus, self._wire.get(f"/events/{part(event_id)}"))

@@ -6,6 +6,8 @@ import json
 from schemas.errors import UsageError
 from storage.listing import Mark
 
+WRONG = "This cursor is none that was handed out: begin at the first page."
+
 
 def write_cursor(mark: Mark | None) -> str | None:
     """Return a mark as text for an address; None stays None."""
@@ -22,12 +24,26 @@ def read_cursor(text: str | None) -> Mark | None:
     """
     if not text:
         return None
-    wrong = "This cursor is none that was handed out: begin at the first page."
     try:
         found = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
     except (ValueError, UnicodeDecodeError):
-        raise UsageError(wrong) from None
+        raise UsageError(WRONG) from None
     match found:
         case [str() | int() | float() as key, int() as identifier]:
             return key, identifier
-    raise UsageError(wrong)
+    raise UsageError(WRONG)
+
+
+def read_share_cursor(text: str | None) -> tuple[float, int] | None:
+    """Return the mark of a list that is sorted by a difference of two shares.
+
+    Raises:
+        UsageError: it is none of ours, or another list's.
+    """
+    mark = read_cursor(text)
+    if mark is None:
+        return None
+    key, identifier = mark
+    if isinstance(key, str) or not -1 <= key <= 1 or not 0 <= identifier < 2**63:
+        raise UsageError(WRONG)
+    return key, identifier

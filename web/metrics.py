@@ -1,7 +1,10 @@
-"""Figures for Prometheus: queues, runs, verdicts, drift; read anew whenever it asks."""
+"""Figures for Prometheus: queues, runs, verdicts, drift.
+
+What is open is read whenever it asks; what would take whole tables, a control worker has counted.
+"""
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
@@ -9,18 +12,25 @@ from kombu.exceptions import ChannelError, OperationalError
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection
 
-from schemas.runs import RunState
-from storage.tables import run_members, runs
-from storage.web_tables import standing_shares, standings
+from storage.figures import (
+    OPEN,
+    RATE_MINUTES,
+    CountedFigures,
+    Figures,
+    count_runs,
+    read_figures,
+)
 from tasks.app import QUEUES, broker_url
 from tasks.app import app as celery
 from tasks.context import Context
-from web.outcomes import crawl_figures, event_figures
+from tasks.figures import SHARE
+from web.outcomes import event_figures
 from web.site import site_of
 
-RATE_MINUTES = 5
+STALE_S = 600.0
+"""Counts older than this, and than two rounds of counting, are not told: nobody knows any more."""
 
 
 def metrics_routes() -> list[web.AbstractRouteDef]:
@@ -56,11 +66,15 @@ class _Figures(Collector):
         """Give every family of figures."""
         yield from _queues(self._resources)
         with self._resources.database.read() as connection:
-            yield _members(connection)
-            yield _runs(connection)
-            yield from _verdicts(connection)
-            yield from crawl_figures(connection)
-            yield from event_figures(connection)
+            last = read_figures(connection)
+            age_s = _age(last)
+            fresh = (
+                last.figures if last and age_s <= max(STALE_S, 2 * SHARE * last.seconds) else None
+            )
+            yield _runs(connection, fresh)
+            yield from event_figures(connection, fresh)
+        yield from _counted(fresh)
+        yield from _ages(last, age_s)
         yield GaugeMetricFamily(
             "afin_window",
             "Accounts of one run in flight at once",
@@ -102,30 +116,22 @@ def _length(connection: Any, name: str) -> int:
         return count
 
 
-def _members(connection: Connection) -> Metric:
-    family = GaugeMetricFamily(
-        "afin_run_members", "Accounts of unfinished runs by state", labels=["run", "state"]
-    )
-    query = (
-        select(run_members.c.run_id, run_members.c.state, func.count())
-        .join(runs, runs.c.id == run_members.c.run_id)
-        .where(runs.c.state.in_((RunState.RUNNING, RunState.PAUSED)))
-        .group_by(run_members.c.run_id, run_members.c.state)
-    )
-    for run_id, state, count in connection.execute(query):
-        family.add_metric([str(run_id), state], count)
-    return family
-
-
-def _runs(connection: Connection) -> Metric:
+def _runs(connection: Connection, counted: Figures | None) -> Metric:
     family = GaugeMetricFamily("afin_runs", "Runs by kind and state", labels=["kind", "state"])
-    query = select(runs.c.kind, runs.c.state, func.count()).group_by(runs.c.kind, runs.c.state)
-    for kind, state, count in connection.execute(query):
+    going = connection.execute(count_runs(OPEN)).all()
+    for kind, state, count in (*going, *(counted.ended_runs if counted else ())):
         family.add_metric([kind, state], count)
     return family
 
 
-def _verdicts(connection: Connection) -> Iterator[Metric]:
+def _counted(found: Figures | None) -> Iterator[Metric]:
+    """Tell what was counted over whole tables; nothing of what nobody has counted lately."""
+    members = GaugeMetricFamily(
+        "afin_run_members", "Accounts of unfinished runs by state", labels=["run", "state"]
+    )
+    addresses = GaugeMetricFamily(
+        "afin_crawl_addresses", "Addresses of unfinished crawls", labels=["run", "outcome"]
+    )
     accounts = GaugeMetricFamily(
         "afin_accounts_judged", "Accounts whose verdict in force is a bundle's", labels=["bundle"]
     )
@@ -135,35 +141,39 @@ def _verdicts(connection: Connection) -> Iterator[Metric]:
     rate = GaugeMetricFamily(
         "afin_verdicts_per_minute", f"Verdicts a minute, over {RATE_MINUTES} minutes"
     )
-    since = datetime.now(UTC) - timedelta(minutes=RATE_MINUTES)
-    columns = standings.c
-    query = select(
-        columns.bundle_id, func.count(), func.sum(columns.unknown), func.sum(columns.usable)
-    ).group_by(columns.bundle_id)
-    for bundle_id, count, strange, usable in connection.execute(query):
-        accounts.add_metric([bundle_id], count)
-        if usable:
-            unknown.add_metric([bundle_id], float(strange) / float(usable))
-    fresh = select(func.count()).select_from(standings).where(columns.concluded_at >= since)
-    rate.add_metric([], connection.scalars(fresh).one() / RATE_MINUTES)
-    yield accounts
-    yield unknown
-    yield rate
-    yield _drift(connection)
-
-
-def _drift(connection: Connection) -> Metric:
-    family = GaugeMetricFamily(
+    drift = GaugeMetricFamily(
         "afin_category_accounts",
         "Accounts that have a category now",
         labels=["bundle", "category"],
     )
-    query = (
-        select(standings.c.bundle_id, standing_shares.c.category, func.count())
-        .join(standings, standings.c.influencer_id == standing_shares.c.influencer_id)
-        .where(standing_shares.c.chosen)
-        .group_by(standings.c.bundle_id, standing_shares.c.category)
+    if found:
+        for run_id, state, count in found.members:
+            members.add_metric([str(run_id), state], count)
+        for run_id, outcome, count in found.addresses:
+            addresses.add_metric([str(run_id), outcome], count)
+        for one in found.bundles:
+            accounts.add_metric([one.bundle], one.accounts)
+            if one.usable:
+                unknown.add_metric([one.bundle], one.unknown / one.usable)
+        rate.add_metric([], found.verdicts_per_minute)
+        for bundle, category, count in found.categories:
+            drift.add_metric([bundle, category], count)
+    yield from (members, addresses, accounts, unknown, rate, drift)
+
+
+def _age(found: CountedFigures | None) -> float:
+    if found is None:
+        return 0.0
+    return max((datetime.now(UTC) - found.counted_at).total_seconds(), 0.0)
+
+
+def _ages(found: CountedFigures | None, age_s: float) -> Iterator[Metric]:
+    age = GaugeMetricFamily(
+        "afin_figures_age_seconds", "How long ago a control worker counted whole tables"
     )
-    for bundle_id, category, count in connection.execute(query):
-        family.add_metric([bundle_id, category], count)
-    return family
+    took = GaugeMetricFamily("afin_figures_seconds", "How long that took")
+    if found:
+        age.add_metric([], age_s)
+        took.add_metric([], found.seconds)
+    yield age
+    yield took

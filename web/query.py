@@ -9,7 +9,15 @@ from schemas.categories import known_categories
 from schemas.errors import UsageError
 from storage.listing import Filter, Order
 
-FIELDS = ("text", "category", "min_share", "min_certainty", "min_followers", "min_interactions")
+FIELDS = (
+    "text",
+    "category",
+    "min_share",
+    "min_certainty",
+    "min_followers",
+    "min_interactions",
+    "min_posts",
+)
 ORDERS: tuple[Order, ...] = ("name", "share", "certain", "uncertain")
 
 

@@ -153,6 +153,7 @@ def run_worker(kind: str, settings: Settings, *, on_ready: Callable[[], None] | 
     from tasks.stream import stream_url
     from tasks.tracing import set_up_tracing
     from workers.beat import Beat
+    from workers.last_words import log_last_words
     from workers.room import keep_room
     from workers.stream import EventStream
 
@@ -176,7 +177,10 @@ def run_worker(kind: str, settings: Settings, *, on_ready: Callable[[], None] | 
     if settings.health_file is not None:
         heartbeat_sent.connect(lambda **_signal: settings.health_file.touch(), weak=False)
     # Celery's banner is no JSON.
-    quiet = ["--quiet"] if writes_json(settings, terminal=sys.stderr.isatty()) else []
+    quiet = []
+    if writes_json(settings, terminal=sys.stderr.isatty()):
+        quiet = ["--quiet"]
+        log_last_words(settings, kind)
     if on_ready is not None:
         worker_ready.connect(lambda **_signal: on_ready(), weak=False)
         quiet = ["--quiet"]

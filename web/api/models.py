@@ -31,6 +31,7 @@ class AccountsQuery(PageQuery):
     min_certainty: float = Field(0.0, ge=0, le=1, description="least certainty of the verdict")
     min_followers: int = Field(0, ge=0, le=2**62, description="least number of followers")
     min_interactions: float = Field(0.0, ge=0, description="least likes and comments a post")
+    min_posts: int = Field(0, ge=0, le=2**31 - 1, description="least number of posts judged")
     order: Order | None = Field(None, description="share where a category is asked for, else name")
 
 

@@ -10,7 +10,7 @@ from pydantic.json_schema import models_json_schema
 
 from schemas.base import Frozen
 from schemas.users import Role
-from web.api import accounts, work
+from web.api import accounts, doubts, work
 from web.api.operation import Operation, tagged
 from web.problems import API, JSON_TYPE
 from web.render import render
@@ -42,7 +42,7 @@ class Shown(Frozen):
 @cache
 def operations() -> tuple[Operation, ...]:
     """Return every operation there is."""
-    return (*accounts.operations(), *work.operations())
+    return (*accounts.operations(), *work.operations(), *doubts.operations())
 
 
 def routes() -> list[web.AbstractRouteDef]:

@@ -10,6 +10,7 @@ from schemas.errors import UsageError
 from schemas.users import Role
 from storage.campaigns import (
     MIN_FOLLOWERS,
+    MIN_POSTS,
     NewCampaign,
     delete_campaign,
     find_campaign,
@@ -43,6 +44,7 @@ async def show_all(request: web.Request) -> web.StreamResponse:
         campaigns=await site_of(request).read(list_campaigns),
         categories=known_categories(),
         min_followers=MIN_FOLLOWERS,
+        min_posts=MIN_POSTS,
     )
 
 
@@ -93,6 +95,7 @@ def _read_form(form: Mapping[str, str]) -> NewCampaign:
         "weights": weights,
         "min_followers": form.get("min_followers") or "0",
         "min_interactions": form.get("min_interactions") or "0",
+        "min_posts": form.get("min_posts") or "0",
     }
     try:
         return NewCampaign.model_validate(fields)

@@ -127,6 +127,7 @@ ENGLISH: dict[str, str] = {
     "campaigns.new": "New campaign",
     "campaigns.weights": "Weights of the categories",
     "campaigns.min_followers": "Followers, at least",
+    "campaigns.min_posts": "Posts judged, at least",
     "campaigns.min_interactions": "Interactions a post, at least",
     "campaigns.save": "Save",
     "campaigns.saved": "Saved campaigns",

@@ -127,6 +127,7 @@ SPANISH: dict[str, str] = {
     "campaigns.new": "Nueva campaña",
     "campaigns.weights": "Pesos de las categorías",
     "campaigns.min_followers": "Seguidores, mínimo",
+    "campaigns.min_posts": "Posts clasificados, mínimo",
     "campaigns.min_interactions": "Interacciones por post, mínimo",
     "campaigns.save": "Guardar",
     "campaigns.saved": "Campañas guardadas",

@@ -18,6 +18,7 @@ from tests.unit.deploy.compose import FILE, OURS, ROOT, services
 
 FILLED = {"POSTGRES_PASSWORD": "pg", "VALKEY_PASSWORD": "vk", "FLOWER_PASSWORD": "fl"}
 PUBLISHED = {"web", "flower"}
+OF_TRACES = {"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"}
 HAS_WEB = "web_port" in Settings.model_fields
 
 names = pytest.mark.parametrize("name", OURS)
@@ -46,6 +47,7 @@ def test_every_variable_is_a_setting(name: str) -> None:
     known = {f"AFIN_{field.upper()}" for field in Settings.model_fields}
     # Read by the process that takes events, once there is one.
     known |= set() if HAS_WEB else {"AFIN_EVENT_SECRETS"}
+    known |= OF_TRACES
     assert set(services()[name]["environment"]) <= known
 
 
@@ -71,7 +73,7 @@ def test_every_password_is_asked_for_in_the_example() -> None:
     asked = set(re.findall(r"^(\w+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
     # With two dollars it is the container's own shell that puts the value in.
     used = set(re.findall(r"(?<!\$)\$\{(\w+)", FILE.read_text()))
-    assert used - {"AFIN_LOG_LEVEL", "AFIN_LOG_FORMAT"} <= asked
+    assert used - {"AFIN_LOG_LEVEL", "AFIN_LOG_FORMAT"} - OF_TRACES <= asked
 
 
 def test_images_of_others_are_pinned_to_a_full_version() -> None:

@@ -26,6 +26,8 @@ ONLY_WITH_WORK = {
     "afin_crawl_addresses",
     "afin_event_latency_seconds",
     "afin_deliveries",
+    "afin_verdicts_per_minute",
+    "afin_figures_age_seconds",
 }
 """Told of as a family; without a sample while there is nothing to tell."""
 

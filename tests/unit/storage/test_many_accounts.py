@@ -18,6 +18,8 @@ from schemas.verdicts import CategoryShare, Verdict
 from storage import ranking, schema
 from storage.accounts import delete_account
 from storage.bundles import find_bundle, list_bundles
+from storage.campaigns import NewCampaign
+from storage.crawl_tables import crawl_urls
 from storage.database import Database
 from storage.listing import Filter, Listed, Order, count_wanted, list_page
 from storage.members import add_members, count_members, finish_members
@@ -33,6 +35,8 @@ from tests.statements import listening, plans
 from tests.unit.storage.builders import add_account, add_some_bundle, manifest
 
 CLASSES = ("comida", "deporte")
+ACCOUNTS = 200
+POSTS = 5
 FILTERS = (
     Filter(),
     Filter(text="gol"),
@@ -43,13 +47,12 @@ FILTERS = (
     Filter(min_interactions=2000),
     Filter(min_followers=3000),
     Filter(category="comida", text="mar", min_followers=100),
+    Filter(category="comida", min_posts=POSTS),
+    Filter(min_certainty=0.6, min_posts=POSTS),
 )
 ORDERS: tuple[Order, ...] = ("name", "share", "certain", "uncertain")
 WEIGHTS = ({"comida": 0.5, "deporte": 0.5}, {"comida": 0.75, "deporte": 0.25}, {"deporte": 1.0})
 
-
-ACCOUNTS = 200
-POSTS = 5
 RUN = 40
 """The run that goes on; 30 of single accounts and 9 of all have ended."""
 
@@ -125,6 +128,7 @@ def _fits(one: Listed, wanted: Filter) -> bool:
         and standing.certainty >= wanted.min_certainty
         and (standing.interactions or 0) >= wanted.min_interactions
         and (one.followers or 0) >= wanted.min_followers
+        and standing.usable >= wanted.min_posts
     )
 
 
@@ -228,6 +232,27 @@ def test_posts_of_several_categories_are_ranked_as_they_are(database: Database) 
     assert _ranking(database, {"comida": 0.5, "deporte": 0.5})[0] == (ids[40], 0.6)
 
 
+def test_one_post_about_nothing_else_does_not_outrank_many(database: Database) -> None:
+    with database.write() as connection:
+        bundle = add_some_bundle(connection)
+        ids = [add_account(connection, name) for name in ("one", "many")]
+        run_id = create_run(connection, RunKind.CLASSIFY, params={}, bundle_id=bundle)
+        found = {ids[0]: [_verdict({"comida": 1}, 1)], ids[1]: [_verdict({"comida": 16}, 20)]}
+        save_verdicts(connection, bundle_id=bundle, run_id=run_id, concluded=found)
+        campaign = NewCampaign(name="c", weights={"comida": 1.0}, min_followers=0)
+        every = campaign.model_copy(update={"min_posts": 1})
+        ranked = {
+            least.min_posts: [
+                one.username
+                for one in list_page(
+                    connection, least.wanted, "affinity", after=None, limit=9
+                ).accounts
+            ]
+            for least in (campaign, every)
+        }
+    assert ranked == {5: ["many"], 1: ["one", "many"]}
+
+
 def test_few_accounts_are_added_up_for_a_ranking(
     drawn: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -271,9 +296,10 @@ READINGS: dict[str, Reading] = {
     if wanted.category or order != "share"
 } | {
     "ranking": lambda connection: list_page(
-        connection, Filter(weights=WEIGHTS[0]), "affinity", after=None, limit=25
+        connection, Filter(weights=WEIGHTS[0], min_posts=2), "affinity", after=None, limit=25
     ),
     "runs": lambda connection: view_runs(connection, before=RUN, limit=30),
+    "crawls": lambda connection: view_runs(connection, before=None, limit=30),
     "problems": lambda connection: group_problems(connection, RUN),
     "threshold": lambda connection: preview_threshold(connection, "b0", "comida", 0.4),
 }
@@ -304,6 +330,8 @@ def test_no_page_reads_a_table_of_accounts_from_end_to_end(drawn: Database) -> N
         (FILTERS[3], "share", "ix_standing_shares_ranking"),
         (Filter(), "uncertain", "ix_standings_certain"),
         (FILTERS[5], "certain", "ix_standings_certain"),
+        (FILTERS[9], "share", "ix_standing_shares_ranking"),
+        (FILTERS[10], "certain", "ix_standings_certain"),
         (Filter(), "name", "sqlite_autoindex_influencers_1"),
     ],
     ids=repr,
@@ -320,13 +348,29 @@ def test_an_index_holds_the_order_and_the_filter_of_a_list(
     assert "TEMP B-TREE" not in plan
 
 
-def test_more_runs_take_no_more_questions(drawn: Database) -> None:
+@pytest.mark.parametrize("before", [RUN + 1, None], ids=["classifications", "crawls"])
+def test_more_runs_take_no_more_questions(drawn: Database, before: int | None) -> None:
     def questions(limit: int) -> int:
         with listening(drawn) as asked, drawn.read() as connection:
-            assert len(view_runs(connection, before=None, limit=limit)) == limit
+            assert len(view_runs(connection, before=before, limit=limit)) == limit
         return len(asked)
 
     assert questions(30) == questions(2)
+
+
+def test_totals_of_ended_crawls_are_kept_and_right(drawn: Database) -> None:
+    with listening(drawn) as asked, drawn.read() as connection:
+        found = view_runs(connection, before=None, limit=2)
+    addresses = [one for one in asked if "crawl_urls" in one.text]
+    # Those of the one that goes on are counted; of the other only what is not done.
+    assert ["done" in str(one.parameters) for one in addresses] == [False, False]
+    with drawn.read() as connection:
+        for view in found:
+            mine = select(crawl_urls.c.state).where(crawl_urls.c.run_id == view.run.id)
+            states = list(connection.scalars(mine))
+            assert view.total == len(states) > 0
+            assert view.failed == states.count("dead")
+            assert view.done == len(states) - states.count("pending")
 
 
 def test_totals_of_ended_runs_are_kept_and_right(database: Database) -> None:

@@ -19,6 +19,7 @@ from schemas.events import EventState
 from schemas.runs import RunKind, RunState
 from schemas.users import Role
 from storage import listing, run_views, standings
+from storage.campaigns import MIN_POSTS, Campaign
 from storage.members import add_members, finish_members
 from storage.runs import create_run, end_run
 from storage.users import add_token, add_user
@@ -28,6 +29,7 @@ from tests.adopted import adopted
 from tests.pages import ACCOUNTS, POSTS_EACH, World, serving
 from tests.unit.web.conftest import environment
 from web import evidence
+from web.api import doubts as api_doubts
 from web.api import models
 from web.client import (
     Afin,
@@ -86,12 +88,28 @@ def test_a_verdict_comes_in_the_thesiss_form(afin: Afin) -> None:
 def test_accounts_are_gone_through_page_by_page(
     afin: Afin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("web.client.PAGE", 1)
+    monkeypatch.setattr("web.client_base.PAGE", 1)
     assert [one.username for one in afin.accounts()] == sorted(ACCOUNTS)
     sure = [one.standing.certainty for one in afin.accounts(order="certain") if one.standing]
     assert sure == sorted(sure, reverse=True)
     assert [one.username for one in afin.accounts(text="gol")] == ["beto_gol"]
     assert list(afin.accounts(min_followers=10**9)) == []
+
+
+def test_a_campaign_asks_for_posts_judged_unless_told_otherwise(afin: Afin) -> None:
+    usual = afin.save_campaign("usual", {"comida": 2.0, "deporte": 1.0}, min_followers=0)
+    assert usual.min_posts == MIN_POSTS
+    few = afin.save_campaign("few", {"comida": 1.0}, min_followers=0, min_posts=POSTS_EACH)
+    assert [one.name for one in afin.campaigns()] == ["few", "usual"]
+    assert POSTS_EACH < MIN_POSTS
+    assert list(afin.ranking(usual.id)) == []
+    scores = [one.score or 0 for one in afin.ranking(few.id)]
+    assert scores == sorted(scores, reverse=True)
+    assert scores
+    assert list(afin.accounts(min_posts=POSTS_EACH + 1)) == []
+    assert afin.forget_campaign(few.id) == few
+    with pytest.raises(MissingError):
+        list(afin.ranking(few.id))
 
 
 def test_an_account_comes_with_posts_and_photos(afin: Afin, world: World) -> None:
@@ -221,6 +239,10 @@ TWINS: tuple[tuple[type[BaseModel], type[BaseModel]], ...] = (
     (answers.AccountStanding, standings.Standing),
     (answers.ListedAccount, listing.Listed),
     (answers.AccountsPage, models.Accounts),
+    (answers.SavedCampaign, Campaign),
+    (answers.DoubtedLabel, api_doubts.DoubtedLabel),
+    (answers.DoubtsPage, api_doubts.DoubtedLabels),
+    (answers.SettledDoubt, api_doubts.SettledDoubt),
     (answers.AnalystsWord, models.Override),
     (answers.AccountDetail, models.Account),
     (answers.Probability, evidence.Probability),

@@ -12,7 +12,8 @@ from schemas.runs import RunKind
 from storage.runs import create_run
 from storage.tables import outcomes, photos
 from tasks.context import Context
-from tests.pages import ACCOUNTS, Visitor, World
+from tasks.figures import count_when_due
+from tests.pages import ACCOUNTS, POSTS_EACH, Visitor, World
 from web.render import compact
 from web.words import translator
 from web.words.english import ENGLISH
@@ -102,6 +103,7 @@ def test_a_campaign_ranks_accounts_by_weighted_shares(visitor: Visitor) -> None:
         "weight-comida": "3",
         "weight-deporte": "1",
         "min_followers": "3000",
+        "min_posts": "1",
     }
     saved = visitor.post("/campaigns", fields)
     assert saved.status == 303
@@ -112,6 +114,21 @@ def test_a_campaign_ranks_accounts_by_weighted_shares(visitor: Visitor) -> None:
     found = {share["category"]: share["share"] for share in shares}
     expected = 0.75 * found.get("comida", 0) + 0.25 * found.get("deporte", 0)
     assert scores[0] == pytest.approx(expected, abs=1e-4)
+    page = visitor.get(saved.headers["Location"]).text
+    assert "≥ 1 post judged" in page
+
+
+def test_a_campaign_leaves_out_whom_too_few_posts_speak_for(visitor: Visitor) -> None:
+    assert 'name="min_posts" min="0" value="5"' in visitor.get("/campaigns").text
+    limits = {"weight-comida": "1", "min_followers": "0"}
+    found = {}
+    for least in ("", str(POSTS_EACH), str(POSTS_EACH + 1)):
+        saved = visitor.post("/campaigns", {"name": f"c{least}", "min_posts": least, **limits})
+        found[least] = visitor.get(f"{saved.headers['Location']}/export?format=json").json
+    assert found[""] == found[str(POSTS_EACH)] != []
+    assert found[str(POSTS_EACH + 1)] == []
+    spanish = visitor.get("/campaigns", {"Accept-Language": "es"}).text
+    assert "Posts clasificados, mínimo" in spanish
 
 
 def test_an_analysts_word_stays_beside_the_models(visitor: Visitor) -> None:
@@ -191,7 +208,10 @@ def test_a_photo_comes_under_its_true_type(visitor: Visitor) -> None:
     assert visitor.get(f"/photos/{post['photos'][0]}/small").body[8:12] == b"WEBP"
 
 
-def test_metrics_count_accounts_by_bundle(visitor: Visitor, world: World) -> None:
+def test_metrics_count_accounts_by_bundle(
+    visitor: Visitor, resources: Context, world: World
+) -> None:
+    count_when_due(resources)
     text = visitor.get("/metrics").text
     assert f'afin_accounts_judged{{bundle="{world.bundle_id}"}} 3.0' in text
     assert "afin_verdicts_per_minute" in text
