@@ -60,13 +60,19 @@ class Database:
                 parsed.set(drivername="postgresql+psycopg"),
                 pool_pre_ping=True,
                 pool_size=8,
+                pool_use_lifo=True,
                 json_deserializer=read_json,
             )
         elif kind == "sqlite":
             if parsed.database:
                 _make_folder(Path(parsed.database).parent)
             self.engine = create_engine(
-                parsed, pool_size=8, max_overflow=24, json_deserializer=read_json
+                parsed,
+                pool_size=8,
+                max_overflow=24,
+                # The one used last has statements and pages still at hand.
+                pool_use_lifo=True,
+                json_deserializer=read_json,
             )
             _set_up_sqlite(self.engine)
         else:
