@@ -1,7 +1,7 @@
 """The five kinds of worker: which queues each serves, how many tasks at once, and why."""
 
-import logging
 import gc
+import logging
 import os
 import sys
 import time
