@@ -6,6 +6,7 @@ from collections.abc import Collection
 from sqlalchemy import Connection, ScalarSelect, Table, func, select
 
 from schemas.runs import MemberState
+from storage.bulk import among
 from storage.crawl_tables import crawl_urls
 from storage.tables import run_members, runs
 
@@ -22,7 +23,9 @@ def count_states_of(
     left of it.
     """
     totals: dict[int, int | None] = dict(
-        connection.execute(select(runs.c.id, runs.c.members).where(runs.c.id.in_(run_ids))).all()
+        connection.execute(
+            select(runs.c.id, runs.c.members).where(among(connection, runs.c.id, run_ids))
+        ).all()
     )
     columns = table.c
     counted = select(columns.run_id, columns.state, func.count()).group_by(
@@ -30,13 +33,18 @@ def count_states_of(
     )
     ended = [key for key in run_ids if totals.get(key) is not None]
     going = [key for key in run_ids if totals.get(key) is None]
-    others = [state for state in MemberState if state is not MemberState.DONE]
+    queries = [counted.where(among(connection, columns.run_id, going))] if going else []
+    if ended:
+        # One state a query: asked for several, PostgreSQL may read every row and look at its state.
+        of_ended = counted.where(among(connection, columns.run_id, ended))
+        queries += [
+            of_ended.where(columns.state == state)
+            for state in MemberState
+            if state is not MemberState.DONE
+        ]
     found: dict[int, Counter[MemberState]] = {key: Counter() for key in run_ids}
-    for keys, query in (
-        (going, counted.where(columns.run_id.in_(going))),
-        (ended, counted.where(columns.run_id.in_(ended), columns.state.in_(others))),
-    ):
-        for run_id, state, number in connection.execute(query) if keys else ():
+    for query in queries:
+        for run_id, state, number in connection.execute(query):
             found[run_id][MemberState(state)] = number
     for key in ended:
         found[key][MemberState.DONE] = (totals[key] or 0) - found[key].total()

@@ -35,6 +35,10 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("inbox", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_inbox_handled_at"), ["handled_at"], unique=False)
+    with op.batch_alter_table("influencers", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_influencers_username_id"), ["username", "id"], unique=False
+        )
     op.execute(
         "UPDATE runs SET members = "
         "(SELECT count(*) FROM crawl_urls WHERE crawl_urls.run_id = runs.id) "
@@ -60,6 +64,8 @@ def downgrade() -> None:
     op.drop_column("standing_shares", "usable")
     op.drop_column("campaigns", "min_posts")
     op.execute("UPDATE runs SET members = 0 WHERE kind = 'crawl' AND members IS NOT NULL")
+    with op.batch_alter_table("influencers", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_influencers_username_id"))
     with op.batch_alter_table("inbox", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_inbox_handled_at"))
     op.drop_table("figures")
