@@ -5,6 +5,7 @@ The tasks are those of a worker, with their database and blobs; only the broker 
 
 import argparse
 import json
+import os
 import resource
 import sys
 import time
@@ -89,9 +90,21 @@ def _receive() -> list[tuple[str, list[int]]]:
 
 
 def read_rss_mib() -> int:
-    """Memory of this process now."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    """Memory of this process and those that it started, now."""
+    pages = sum(int(path.joinpath("statm").read_text().split()[1]) for path in _processes())
     return pages * resource.getpagesize() // 2**20
+
+
+def read_cpu_s() -> list[float]:
+    """Processor time until now of this process, and of each that it started."""
+    ticks = [path.joinpath("stat").read_text().rpartition(")")[2].split() for path in _processes()]
+    return [(int(one[11]) + int(one[12])) / os.sysconf("SC_CLK_TCK") for one in ticks]
+
+
+def _processes() -> list[Path]:
+    own = Path("/proc/self/task")
+    started = [task.joinpath("children").read_text().split() for task in own.iterdir()]
+    return [Path("/proc/self"), *(Path("/proc", pid) for some in started for pid in some)]
 
 
 def main() -> None:
@@ -115,9 +128,10 @@ def main() -> None:
     # Modules, certificates, connections and statements: what a worker has since its first crawl.
     work(resources, prepare(resources, urls[:WARM]), memory)
     run_id = prepare(resources, urls[WARM:])
-    used = time.process_time()
+    before = read_cpu_s()
     seconds = work(resources, run_id, memory)
-    cpu_s = time.process_time() - used
+    cpu_s = [now - then for now, then in zip(read_cpu_s(), before, strict=True)]
+    memory.append(read_rss_mib())
     close_fetching()
     with resources.database.read() as connection:
         report = read_crawl_report(connection, run_id)
@@ -128,7 +142,7 @@ def main() -> None:
         "stored": report.stored,
         "dead": report.dead,
         "found": report.found,
-        "memory_mib": [*memory, read_rss_mib()],
+        "memory_mib": memory,
     }
     sys.stdout.write(json.dumps(document) + "\n")
 

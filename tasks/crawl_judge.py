@@ -5,10 +5,9 @@ import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from pipelines.vision.decode import inspect_photo, read_header
-from storage.photos import PhotoRow
-from tasks.context import Context
-from tasks.ingest import keep_photo, photo_limits
+from pipelines.vision.decode import PhotoLimits, inspect_photo, read_header
+from storage.blobs import BlobStore
+from tasks.crawl_wire import Kept
 
 SMALL_BYTES = 256 * 2**10
 """Larger photos hold up a loop for longer than a thread costs."""
@@ -25,23 +24,24 @@ APART = 1000
 
 
 class Judges:
-    """Looks at photos as the settings ask, and keeps their bytes.
+    """Looks at photos as ``check`` asks (``decode`` or ``header``), and keeps their bytes.
 
     A small JPEG whose header alone is read, and whose bytes stay on this machine, takes a quarter
     of a millisecond. Handed to a thread it costs three times that, because the thread and the
     loop take the interpreter's lock from each other at every call to the system.
     """
 
-    def __init__(self, resources: Context) -> None:
-        self._resources = resources
-        self._brief = resources.settings.fetch_check == "header" and resources.blobs.local
+    def __init__(self, blobs: BlobStore, limits: PhotoLimits, check: str) -> None:
+        self._blobs = blobs
+        self._limits = limits
+        self._look = inspect_photo if check == "decode" else read_header
+        self._brief = check == "header" and blobs.local
         self._took_s = 0.0
         self._apart = 0
-        # Apart, so that a database never waits behind thousands of photos that are to be decoded.
         self._threads = ThreadPoolExecutor(os.cpu_count() or 1, "afin-judge")
 
-    async def judge(self, body: bytes, credit: str) -> PhotoRow:
-        """Look at a photo, keep it, and return its row.
+    async def judge(self, body: bytes) -> Kept:
+        """Look at a photo, keep its bytes, and return what it is.
 
         Raises:
             PhotoError: it cannot be used.
@@ -49,11 +49,11 @@ class Judges:
         """
         if not self._is_brief(body):
             return await asyncio.get_running_loop().run_in_executor(
-                self._threads, self._judge, body, credit
+                self._threads, self._judge, body
             )
         started = time.perf_counter()
         try:
-            return self._judge(body, credit)
+            return self._judge(body)
         finally:
             self._learn(time.perf_counter() - started)
 
@@ -69,8 +69,7 @@ class Judges:
         if self._took_s > LONG_S:
             self._apart, self._took_s = APART, 0.0
 
-    def _judge(self, body: bytes, credit: str) -> PhotoRow:
-        settings = self._resources.settings
-        look = inspect_photo if settings.fetch_check == "decode" else read_header
-        info = look(body, photo_limits(settings))
-        return keep_photo(self._resources, body, info, credit=credit)
+    def _judge(self, body: bytes) -> Kept:
+        info = self._look(body, self._limits)
+        sha256 = self._blobs.write_photo(body)
+        return Kept(sha256, info.width, info.height, info.format, info.phash)
