@@ -4,6 +4,7 @@ The tasks are those of a worker, with their database and blobs; only the broker 
 """
 
 import argparse
+import contextlib
 import json
 import os
 import resource
@@ -11,6 +12,7 @@ import sys
 import time
 from base64 import b64decode
 from concurrent.futures import ThreadPoolExecutor
+from itertools import zip_longest
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -102,9 +104,12 @@ def read_cpu_s() -> list[float]:
 
 
 def _processes() -> list[Path]:
-    own = Path("/proc/self/task")
-    started = [task.joinpath("children").read_text().split() for task in own.iterdir()]
-    return [Path("/proc/self"), *(Path("/proc", pid) for some in started for pid in some)]
+    found = [Path("/proc/self")]
+    for task in Path("/proc/self/task").iterdir():
+        # A thread may end meanwhile.
+        with contextlib.suppress(FileNotFoundError):
+            found += [Path("/proc", pid) for pid in (task / "children").read_text().split()]
+    return found
 
 
 def main() -> None:
@@ -130,7 +135,7 @@ def main() -> None:
     run_id = prepare(resources, urls[WARM:])
     before = read_cpu_s()
     seconds = work(resources, run_id, memory)
-    cpu_s = [now - then for now, then in zip(read_cpu_s(), before, strict=True)]
+    cpu_s = [now - then for now, then in zip_longest(read_cpu_s(), before, fillvalue=0.0)]
     memory.append(read_rss_mib())
     close_fetching()
     with resources.database.read() as connection:

@@ -27,8 +27,8 @@ BATCH = 500
 BATCH_S = 0.2
 """Ends of fetches are told together: so many, or as many as come in this time."""
 
-UNDECODED_BYTES = 256 * 2**20
-"""While so much waits to be looked at, no further request begins."""
+UNDECODED_BYTES = 128 * 2**20
+"""While so much waits in one process to be looked at, no further request of it begins."""
 
 
 class Catcher:

@@ -1,6 +1,7 @@
 """The worker's end of the process that fetches for it: orders go out, ends of fetches come in."""
 
 import asyncio
+import math
 import socket
 import subprocess
 import sys
@@ -63,9 +64,10 @@ class Catching:
 
 
 def make_job(settings: Settings) -> Job:
-    """How the settings ask for photos to be fetched, looked at and kept."""
+    """How the settings ask one process to fetch photos, to look at and to keep them."""
+    at_once = math.ceil(settings.fetch_concurrency / settings.fetch_processes)
     return Job(
-        policy=make_policy(settings),
+        policy=make_policy(settings).model_copy(update={"concurrency": at_once}),
         check=settings.fetch_check,
         limits=photo_limits(settings),
         blobs=settings.blobs,

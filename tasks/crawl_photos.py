@@ -10,7 +10,7 @@ from collections.abc import Collection, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from schemas.errors import CatchError
 from schemas.runs import Run
@@ -44,13 +44,24 @@ SETTLE_WAIT_S = 0.5
 """A database that is restarted, or that broke a deadlock, is asked again before photos are lost."""
 
 
+HOSTS_KNOWN = 10_000
+"""Then hosts are dealt to processes anew."""
+
+
+class _Flight(NamedTuple):
+    """An address, and the place of the process that fetches it."""
+
+    wanted: WantedUrl
+    place: int
+
+
 @dataclass(eq=False)
 class _Shard:
     """The fetches of one message: which have not ended, and what their ends let go on."""
 
     run: Run
     number: int
-    flying: dict[int, WantedUrl]
+    flying: dict[int, _Flight]
     slow: int
     stored: int = 0
     error: Exception | None = None
@@ -77,10 +88,14 @@ class _Shard:
 
 @dataclass(eq=False)
 class Crawler:
-    """Has addresses fetched, and stores how each ended; one a process, on its shared loop."""
+    """Has addresses fetched, and stores how each ended; one a process, on its shared loop.
+
+    All addresses of a host go to the same process, which knows how polite to be with it.
+    """
 
     resources: Context
-    catching: Catching | None = None
+    catching: dict[int, Catching] = field(default_factory=dict)
+    places: dict[str, int] = field(default_factory=dict)
     opening: asyncio.Lock = field(default_factory=asyncio.Lock)
     arrived: asyncio.Queue[tuple[_Shard, End]] = field(default_factory=asyncio.Queue)
     shards: dict[int, _Shard] = field(default_factory=dict)
@@ -94,13 +109,18 @@ class Crawler:
         Raises:
             AfinError: photos could not be kept or settled; those are fetched again later.
         """
-        catching = await self._open()
+        flights = {one.id: _Flight(one, self._place(one.url)) for one in wanted}
+        places = {flight.place for flight in flights.values()}
+        while missing := places - self.catching.keys():
+            await self._open(missing.pop())
         slow = len(wanted) - math.ceil(len(wanted) * ENOUGH)
-        shard = _Shard(run, number, {one.id: one for one in wanted}, slow)
+        shard = _Shard(run, number, flights, slow)
         # Not the shard's own number: a message that came twice makes two of it.
         key = next(self.numbers)
         self.shards[key] = shard
-        catching.send(Order(key, [(one.id, one.url) for one in wanted]))
+        for place in places:
+            part = [(url_id, at.wanted.url) for url_id, at in flights.items() if at.place == place]
+            self.catching[place].send(Order(key, part))
         self._start(self._watch(key, shard))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(shard.enough.wait(), HELD_UP_S)
@@ -109,22 +129,31 @@ class Crawler:
             raise shard.error
         return len(wanted) - len(shard.flying), shard.stored
 
-    async def _open(self) -> Catching:
+    def _place(self, url: str) -> int:
+        """Which process fetches from the host of an address."""
+        host = "".join(url.lower().split("/", 3)[2:3])
+        if len(self.places) >= HOSTS_KNOWN:
+            self.places.clear()
+        return self.places.setdefault(
+            host, len(self.places) % self.resources.settings.fetch_processes
+        )
+
+    async def _open(self, place: int) -> None:
         async with self.opening:
-            if self.catching is None:
-                self.catching = await Catching.open(make_job(self.resources.settings))
-                self._start(self._hear(self.catching))
-                if len(self.tasks) == 1:
-                    self._start(self._write())
-            return self.catching
+            if not self.tasks:
+                self._start(self._write())
+            if place not in self.catching:
+                self.catching[place] = await Catching.open(make_job(self.resources.settings))
+                self._start(self._hear(place))
 
     def _start(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
-    async def _hear(self, catching: Catching) -> None:
+    async def _hear(self, place: int) -> None:
         """Take in how fetches ended for as long as the process lives that fetches."""
+        catching = self.catching[place]
         try:
             while (told := await catching.hear()) is not None:
                 for name, level, text in told.logged:
@@ -139,11 +168,13 @@ class Crawler:
                         shard.end([end.url_id], error=CatchError(end.error))
         finally:
             code = catching.close()
-        self.catching = None
+        del self.catching[place]
         lost = CatchError(f"The process that fetches has ended ({code}); its photos come again.")
         log.error("%s", lost)
         for shard in self.shards.values():
-            shard.end(list(shard.flying), error=lost)
+            gone = [url_id for url_id, at in shard.flying.items() if at.place == place]
+            if gone:
+                shard.end(gone, error=lost)
 
     async def _write(self) -> None:
         """Store ends as they come, a batch a transaction, for as long as the loop turns."""
@@ -158,7 +189,7 @@ class Crawler:
     async def _settle(self, run_id: int, batch: Sequence[tuple[_Shard, End]]) -> None:
         # One that was dropped meanwhile is not known any more, nor wanted.
         caught = [
-            _catch(shard.flying[end.url_id], end)
+            _catch(shard.flying[end.url_id].wanted, end)
             for shard, end in batch
             if end.url_id in shard.flying
         ]
@@ -194,8 +225,8 @@ class Crawler:
                 await asyncio.wait_for(shard.ended.wait(), BEAT_S)
             except TimeoutError:
                 if not await self._beat(shard):
-                    if self.catching is not None:
-                        self.catching.send(Order(key, []))
+                    for catching in self.catching.values():
+                        catching.send(Order(key, []))
                     shard.end(list(shard.flying))
         del self.shards[key]
 

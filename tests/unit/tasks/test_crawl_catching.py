@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,7 @@ def start(driver: Driver) -> int:
 
 
 def running_catcher() -> Catching | None:
-    return crawler().catching
+    return next(iter(crawler().catching.values()), None)
 
 
 def is_alive(pid: int) -> bool:
@@ -78,6 +79,12 @@ def test_the_process_ends_when_nobody_is_left_to_tell(tmp_path: Path) -> None:
 
     with adopted({"AFIN_DATA_DIR": str(tmp_path / "data")}) as settings:
         assert asyncio.run(lose()) == 0
+
+
+def test_each_host_has_one_process_and_the_processes_share_the_hosts(driver: Driver) -> None:
+    places = [crawler()._place(f"http://host{n % 6}.test:80/{n}.jpg") for n in range(18)]
+    assert places[:6] == places[6:12] == places[12:]
+    assert Counter(places[:6]) == dict.fromkeys(range(driver.resources.settings.fetch_processes), 3)
 
 
 def test_closing_the_fetcher_ends_the_process(driver: Driver) -> None:

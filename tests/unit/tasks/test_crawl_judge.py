@@ -15,6 +15,7 @@ from storage.blobs import BlobStore
 from tasks import crawl_judge
 from tasks.crawl_judge import Judges
 
+CHECKS = pytest.mark.parametrize("check", ["header", "decode"])
 LIMITS = PhotoLimits(max_bytes=2**20, max_pixels=10**6)
 
 
@@ -42,25 +43,33 @@ def draw(number: int = 0) -> bytes:
     return draw_photo("comida", Random(number))  # noqa: S311 - the same photo every time
 
 
-def test_a_small_jpeg_is_kept_on_the_loop(blobs: BlobStore, keepers: list[bool]) -> None:
+@CHECKS
+def test_a_small_jpeg_is_kept_on_the_loop(
+    blobs: BlobStore, keepers: list[bool], check: str
+) -> None:
     photo = draw()
-    kept = asyncio.run(Judges(blobs, LIMITS, "header").judge(photo))
+    kept = asyncio.run(Judges(blobs, LIMITS, check).judge(photo))
     assert kept.sha256 == hashlib.sha256(photo).hexdigest()
     assert blobs.read_photo(kept.sha256) == photo
     assert keepers == [True]
 
 
+@CHECKS
 def test_a_large_photo_is_kept_on_a_thread(
+    blobs: BlobStore, keepers: list[bool], monkeypatch: pytest.MonkeyPatch, check: str
+) -> None:
+    monkeypatch.setitem(crawl_judge.SMALL_BYTES, check, 100)
+    asyncio.run(Judges(blobs, LIMITS, check).judge(draw()))
+    assert keepers == [False]
+
+
+def test_a_photo_of_many_pixels_is_decoded_on_a_thread(
     blobs: BlobStore, keepers: list[bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(crawl_judge, "SMALL_BYTES", 100)
-    asyncio.run(Judges(blobs, LIMITS, "header").judge(draw()))
-    assert keepers == [False]
-
-
-def test_a_photo_that_is_decoded_is_kept_on_a_thread(blobs: BlobStore, keepers: list[bool]) -> None:
-    asyncio.run(Judges(blobs, LIMITS, "decode").judge(draw()))
-    assert keepers == [False]
+    monkeypatch.setattr(crawl_judge, "SMALL_PIXELS", 100)
+    for check in ("header", "decode"):
+        asyncio.run(Judges(blobs, LIMITS, check).judge(draw()))
+    assert keepers == [True, False]
 
 
 def test_a_slow_disk_sends_photos_to_threads(
