@@ -7,7 +7,6 @@ import argparse
 import contextlib
 import json
 import os
-import resource
 import sys
 import time
 from base64 import b64decode
@@ -92,9 +91,16 @@ def _receive() -> list[tuple[str, list[int]]]:
 
 
 def read_rss_mib() -> int:
-    """Memory of this process and those that it started, now."""
-    pages = sum(int(path.joinpath("statm").read_text().split()[1]) for path in _processes())
-    return pages * resource.getpagesize() // 2**20
+    """Memory of this process and those that it started, now, without the files they map.
+
+    Of SQLite's file as much is mapped as there is of it, from the system's own cache.
+    """
+    return sum(map(_own_kib, _processes())) // 2**10
+
+
+def _own_kib(process: Path) -> int:
+    lines = (process / "status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon:"))
 
 
 def read_cpu_s() -> list[float]:

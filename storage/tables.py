@@ -27,7 +27,7 @@ __all__ = [
     "web_tables",
 ]
 
-SCHEMA_VERSION = "0009"
+SCHEMA_VERSION = "0010"
 """The newest migration; a test holds it to migrations/versions."""
 
 
