@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -33,9 +34,14 @@ AT_ONCE = 64
 WARM_FROM = 90_000_000
 MEMORY = Path("/dev/shm")  # noqa: S108 - so that no disk, nor who else writes to it, is measured
 
-AS_IT_IS = ("--resize_mode=no", "--disable_all_reencoding=True")
-DECODED = ("--resize_mode=no",)
-"""What img2dataset does with a photo: nothing at all, or decode it and write it anew."""
+TREATMENTS = {
+    "img2dataset": ("--resize_mode=no", "--disable_all_reencoding=True"),
+    "img2dataset_decode": ("--resize_mode=no",),
+    "img2dataset_readme": ("--image_size=256",),
+}
+"""What img2dataset does with a photo: nothing at all; decode it and write it anew; or, as its own
+README runs it, shrink it to 256 pixels on a white square besides.
+"""
 
 Way = Callable[[Path], tuple[int, float]]
 FIRST, SECOND = 0, 1
@@ -85,12 +91,10 @@ def measure(folder: Path, options: argparse.Namespace) -> None:
         for turn in range(options.pairs):
             ways: dict[str, Way] = {
                 "ours_header": lambda at: crawl(ours, at, "header"),
-                "img2dataset": lambda at: run_img2dataset(
-                    options.img2dataset, listed, at, AS_IT_IS
-                ),
-                "img2dataset_decode": lambda at: run_img2dataset(
-                    options.img2dataset, listed, at, DECODED
-                ),
+                **{
+                    name: partial(run_img2dataset, options.img2dataset, listed, treatment)
+                    for name, treatment in TREATMENTS.items()
+                },
                 "ours_decode": lambda at: crawl(ours, at, "decode"),
                 "bare_loop": lambda at: run_bare_loop(urls, at),
             }
@@ -114,6 +118,12 @@ def measure(folder: Path, options: argparse.Namespace) -> None:
         ),
         "vs_img2dataset_decoding_decode": compare(
             speeds["ours_decode"], speeds["img2dataset_decode"]
+        ),
+        "vs_img2dataset_readme_headers": compare(
+            speeds["ours_header"], speeds["img2dataset_readme"]
+        ),
+        "vs_img2dataset_readme_decode": compare(
+            speeds["ours_decode"], speeds["img2dataset_readme"]
         ),
         "vs_bare_loop": compare(speeds["ours_header"], speeds["bare_loop"]),
     }
@@ -148,7 +158,7 @@ def run_worker(listed: Path, folder: Path, check: str, **settings: str) -> dict[
 
 
 def run_img2dataset(
-    command: Path, listed: Path, folder: Path, treatment: Sequence[str]
+    command: Path, listed: Path, treatment: Sequence[str], folder: Path
 ) -> tuple[int, float]:
     """Let one process of img2dataset fetch the list, without its start."""
     done = subprocess.run(

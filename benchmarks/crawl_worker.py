@@ -4,12 +4,14 @@ The tasks are those of a worker, with their database and blobs; only the broker 
 """
 
 import argparse
+import contextlib
 import json
-import resource
+import os
 import sys
 import time
 from base64 import b64decode
 from concurrent.futures import ThreadPoolExecutor
+from itertools import zip_longest
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -89,9 +91,31 @@ def _receive() -> list[tuple[str, list[int]]]:
 
 
 def read_rss_mib() -> int:
-    """Memory of this process now."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize() // 2**20
+    """Memory of this process and those that it started, now, without the files they map.
+
+    Of SQLite's file as much is mapped as there is of it, from the system's own cache.
+    """
+    return sum(map(_own_kib, _processes())) // 2**10
+
+
+def _own_kib(process: Path) -> int:
+    lines = (process / "status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon:"))
+
+
+def read_cpu_s() -> list[float]:
+    """Processor time until now of this process, and of each that it started."""
+    ticks = [path.joinpath("stat").read_text().rpartition(")")[2].split() for path in _processes()]
+    return [(int(one[11]) + int(one[12])) / os.sysconf("SC_CLK_TCK") for one in ticks]
+
+
+def _processes() -> list[Path]:
+    found = [Path("/proc/self")]
+    for task in Path("/proc/self/task").iterdir():
+        # A thread may end meanwhile.
+        with contextlib.suppress(FileNotFoundError):
+            found += [Path("/proc", pid) for pid in (task / "children").read_text().split()]
+    return found
 
 
 def main() -> None:
@@ -115,9 +139,10 @@ def main() -> None:
     # Modules, certificates, connections and statements: what a worker has since its first crawl.
     work(resources, prepare(resources, urls[:WARM]), memory)
     run_id = prepare(resources, urls[WARM:])
-    used = time.process_time()
+    before = read_cpu_s()
     seconds = work(resources, run_id, memory)
-    cpu_s = time.process_time() - used
+    cpu_s = [now - then for now, then in zip_longest(read_cpu_s(), before, fillvalue=0.0)]
+    memory.append(read_rss_mib())
     close_fetching()
     with resources.database.read() as connection:
         report = read_crawl_report(connection, run_id)
@@ -128,7 +153,7 @@ def main() -> None:
         "stored": report.stored,
         "dead": report.dead,
         "found": report.found,
-        "memory_mib": [*memory, read_rss_mib()],
+        "memory_mib": memory,
     }
     sys.stdout.write(json.dumps(document) + "\n")
 

@@ -44,6 +44,10 @@ class FetchError(AfinError):
         self.reason = reason
 
 
+class CatchError(AfinError):
+    """A fetched photo could not be kept, or the process that fetches has ended: fetch it again."""
+
+
 class SourceBlockedError(AfinError):
     """A source refuses us, and will until a person has seen to it: stop asking it.
 

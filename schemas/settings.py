@@ -55,6 +55,9 @@ class Settings(BaseSettings):
         True, description="obey robots.txt and X-Robots-Tag: noai; turning it off is logged"
     )
     fetch_concurrency: int = Field(200, ge=1, description="requests at once of one worker")
+    fetch_processes: int = Field(
+        2, ge=1, description="processes of one worker that fetch, each from hosts of its own"
+    )
     fetch_timeout_s: float = Field(30.0, gt=0, description="total deadline of one photo")
     fetch_check: Literal["decode", "header"] = Field(
         "decode",
@@ -69,8 +72,8 @@ class Settings(BaseSettings):
     crawl_placeholder_urls: int = Field(
         8, ge=2, description="as many listed photos with the same bytes stand in for lost ones"
     )
-    crawl_shard_urls: int = Field(100, ge=1, le=1000, description="addresses a message")
-    crawl_window: int = Field(2000, ge=1, description="addresses of one crawl in flight at once")
+    crawl_shard_urls: int = Field(250, ge=1, le=1000, description="addresses a message")
+    crawl_window: int = Field(4000, ge=1, description="addresses of one crawl in flight at once")
     crawl_lists: int = Field(4, ge=1, description="pages of one crawl asked for at once")
 
     # Sources

@@ -92,7 +92,8 @@ crawl_urls = Table(
     Column("photo_sha256", String(64), index=True),
     Column("size_bytes", BigInteger),
     UniqueConstraint("run_id", "url_sha256"),
-    Index(None, "url_sha256", "state"),
+    # Without the state, which changes twice: the entry would move each time, anywhere in the index.
+    Index(None, "url_sha256"),
     Index(None, "run_id", "state", "category", "id"),
 )
 

@@ -1,20 +1,24 @@
 """Photos that a crawl fetched, looked at and kept: right away where that is brief, else apart."""
 
 import asyncio
+import math
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from pipelines.vision.decode import inspect_photo, read_header
-from storage.photos import PhotoRow
-from tasks.context import Context
-from tasks.ingest import keep_photo, photo_limits
+from pipelines.vision.decode import PhotoLimits, inspect_photo, read_header
+from pipelines.vision.quick import read_plain_size
+from storage.blobs import BlobStore
+from tasks.crawl_wire import Kept
 
-SMALL_BYTES = 256 * 2**10
-"""Larger photos hold up a loop for longer than a thread costs."""
+SMALL_BYTES = {"header": 256 * 2**10, "decode": 64 * 2**10}
+"""Larger photos hold up a loop for longer than a thread costs, by how they are checked."""
 
 JPEG = b"\xff\xd8\xff"
 """Other formats' headers may be long to read: a PNG's are packed, a TIFF's lead anywhere."""
+
+SMALL_PIXELS = 2**20
+"""A few bytes may claim many pixels, in hundreds of layers: such are decoded apart."""
 
 LONG_S = 0.02
 """When photos hold up the loop for longer than this, on average, its disk is slow."""
@@ -25,23 +29,25 @@ APART = 1000
 
 
 class Judges:
-    """Looks at photos as the settings ask, and keeps their bytes.
+    """Looks at photos as ``check`` asks (``decode`` or ``header``), and keeps their bytes.
 
-    A small JPEG whose header alone is read, and whose bytes stay on this machine, takes a quarter
-    of a millisecond. Handed to a thread it costs three times that, because the thread and the
-    loop take the interpreter's lock from each other at every call to the system.
+    A small JPEG whose bytes stay on this machine takes a tenth to half of a millisecond. Handed to
+    a thread it costs as much again or more, because the thread and the loop take the interpreter's
+    lock from each other at every call to the system.
     """
 
-    def __init__(self, resources: Context) -> None:
-        self._resources = resources
-        self._brief = resources.settings.fetch_check == "header" and resources.blobs.local
+    def __init__(self, blobs: BlobStore, limits: PhotoLimits, check: str) -> None:
+        self._blobs = blobs
+        self._limits = limits
+        self._look = inspect_photo if check == "decode" else read_header
+        self._decodes = check == "decode"
+        self._small_bytes = SMALL_BYTES[check] if blobs.local else 0
         self._took_s = 0.0
         self._apart = 0
-        # Apart, so that a database never waits behind thousands of photos that are to be decoded.
         self._threads = ThreadPoolExecutor(os.cpu_count() or 1, "afin-judge")
 
-    async def judge(self, body: bytes, credit: str) -> PhotoRow:
-        """Look at a photo, keep it, and return its row.
+    async def judge(self, body: bytes) -> Kept:
+        """Look at a photo, keep its bytes, and return what it is.
 
         Raises:
             PhotoError: it cannot be used.
@@ -49,28 +55,28 @@ class Judges:
         """
         if not self._is_brief(body):
             return await asyncio.get_running_loop().run_in_executor(
-                self._threads, self._judge, body, credit
+                self._threads, self._judge, body
             )
         started = time.perf_counter()
         try:
-            return self._judge(body, credit)
+            return self._judge(body)
         finally:
             self._learn(time.perf_counter() - started)
 
     def _is_brief(self, body: bytes) -> bool:
-        if not self._brief or len(body) > SMALL_BYTES or not body.startswith(JPEG):
+        if len(body) > self._small_bytes or not body.startswith(JPEG):
             return False
         if self._apart:
             self._apart -= 1
-        return not self._apart
+            return False
+        return not self._decodes or math.prod(read_plain_size(body) or [math.inf]) <= SMALL_PIXELS
 
     def _learn(self, took_s: float) -> None:
         self._took_s += WEIGHT * (took_s - self._took_s)
         if self._took_s > LONG_S:
             self._apart, self._took_s = APART, 0.0
 
-    def _judge(self, body: bytes, credit: str) -> PhotoRow:
-        settings = self._resources.settings
-        look = inspect_photo if settings.fetch_check == "decode" else read_header
-        info = look(body, photo_limits(settings))
-        return keep_photo(self._resources, body, info, credit=credit)
+    def _judge(self, body: bytes) -> Kept:
+        info = self._look(body, self._limits)
+        sha256 = self._blobs.write_photo(body)
+        return Kept(sha256, info.width, info.height, info.format, info.phash)

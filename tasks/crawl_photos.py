@@ -1,32 +1,34 @@
-"""Photos of a crawl: fetched side by side, judged, settled in batches while others fly on."""
+"""Photos of a crawl: fetched side by side by a process of their own, settled here in batches."""
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import math
 import threading
-from collections.abc import Coroutine, Sequence
+from collections.abc import Collection, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
-from pipelines.sources.http import Fetcher, ThrottledError, redact
-from schemas.errors import FetchError, PhotoError
+from schemas.errors import CatchError
 from schemas.runs import Run
 from storage.crawl_urls import WantedUrl, touch_shard
+from storage.photos import PhotoRow
 from storage.runs import is_current, read_run
 from tasks.app import app
 from tasks.context import Context, context
-from tasks.crawl_judge import Judges
+from tasks.crawl_catching import Catching, make_job
 from tasks.crawl_settle import Catch, settle
+from tasks.crawl_wire import End, Order
 from tasks.fetching import fetching
+from tasks.loop import BackgroundLoop
 
 log = logging.getLogger(__name__)
 
 BATCH = 500
-BATCH_S = 0.2
-"""Ends of fetches are stored together: so many, or as many as come in this time."""
+"""Ends of fetches are stored together: at most so many of those that are there."""
 
 ENOUGH = 0.5
 HELD_UP_S = 2.0
@@ -41,61 +43,64 @@ SETTLE_TRIES = 4
 SETTLE_WAIT_S = 0.5
 """A database that is restarted, or that broke a deadlock, is asked again before photos are lost."""
 
-UNDECODED_BYTES = 256 * 2**20
-"""While so much waits to be looked at, no further request begins."""
+
+HOSTS_KNOWN = 10_000
+"""Then hosts are dealt to processes anew."""
+
+
+class _Flight(NamedTuple):
+    """An address, and the place of the process that fetches it."""
+
+    wanted: WantedUrl
+    place: int
 
 
 @dataclass(eq=False)
 class _Shard:
-    """The fetches of one message: how many have not ended, and what their ends let go on."""
+    """The fetches of one message: which have not ended, and what their ends let go on."""
 
     run: Run
     number: int
-    left: int
+    flying: dict[int, _Flight]
     slow: int
     stored: int = 0
     error: Exception | None = None
     let_go: bool = False
-    tasks: list["asyncio.Task[None]"] = field(default_factory=list)
     enough: asyncio.Event = field(default_factory=asyncio.Event)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def count(self, *, stored: bool, error: Exception | None) -> None:
-        """Count one fetch that has ended for good."""
-        self.left -= 1
-        self.stored += stored
+    def end(
+        self,
+        url_ids: Iterable[int],
+        *,
+        stored: Collection[int] = (),
+        error: Exception | None = None,
+    ) -> None:
+        """Count fetches that have ended for good."""
+        for url_id in url_ids:
+            self.stored += self.flying.pop(url_id, None) is not None and url_id in stored
         self.error = self.error or error
-        if self.left <= self.slow:
+        if len(self.flying) <= self.slow:
             self.enough.set()
-        if not self.left:
+        if not self.flying:
             self.ended.set()
 
 
 @dataclass(eq=False)
-class _Flight:
-    """One fetch; it ends once, when what it brought is stored, or when it is given up."""
-
-    shard: _Shard
-    wanted: WantedUrl
-    ended: bool = False
-
-    def end(self, *, stored: bool = False, error: Exception | None = None) -> None:
-        """Tell the shard, unless it knows."""
-        if not self.ended:
-            self.ended = True
-            self.shard.count(stored=stored, error=error)
-
-
-@dataclass(eq=False)
 class Crawler:
-    """Fetches addresses on the shared loop and stores how each ended; one a process."""
+    """Has addresses fetched, and stores how each ended; one a process, on its shared loop.
+
+    All addresses of a host go to the same process, which knows how polite to be with it.
+    """
 
     resources: Context
-    fetcher: Fetcher
-    judges: Judges
-    arrived: asyncio.Queue[tuple[_Flight, Catch]] = field(default_factory=asyncio.Queue)
+    catching: dict[int, Catching] = field(default_factory=dict)
+    places: dict[str, int] = field(default_factory=dict)
+    opening: asyncio.Lock = field(default_factory=asyncio.Lock)
+    arrived: asyncio.Queue[tuple[_Shard, End]] = field(default_factory=asyncio.Queue)
+    shards: dict[int, _Shard] = field(default_factory=dict)
+    numbers: Iterator[int] = field(default_factory=itertools.count)
     tasks: set["asyncio.Task[None]"] = field(default_factory=set)
-    undecoded: int = 0
     keepers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, "afin-keep"))
 
     async def fetch(self, run: Run, number: int, wanted: Sequence[WantedUrl]) -> tuple[int, int]:
@@ -104,80 +109,93 @@ class Crawler:
         Raises:
             AfinError: photos could not be kept or settled; those are fetched again later.
         """
-        if not self.tasks:
-            self._start(self._write())
+        flights = {one.id: _Flight(one, self._place(one.url)) for one in wanted}
+        places = {flight.place for flight in flights.values()}
+        while missing := places - self.catching.keys():
+            await self._open(missing.pop())
         slow = len(wanted) - math.ceil(len(wanted) * ENOUGH)
-        shard = _Shard(run, number, left=len(wanted), slow=slow)
-        shard.tasks = [self._start(self._fly(_Flight(shard, one))) for one in wanted]
-        self._start(self._watch(shard))
+        shard = _Shard(run, number, flights, slow)
+        # Not the shard's own number: a message that came twice makes two of it.
+        key = next(self.numbers)
+        self.shards[key] = shard
+        for place in places:
+            part = [(url_id, at.wanted.url) for url_id, at in flights.items() if at.place == place]
+            self.catching[place].send(Order(key, part))
+        self._start(self._watch(key, shard))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(shard.enough.wait(), HELD_UP_S)
         shard.let_go = True
         if shard.error is not None:
             raise shard.error
-        return len(wanted) - shard.left, shard.stored
+        return len(wanted) - len(shard.flying), shard.stored
 
-    def _start(self, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+    def _place(self, url: str) -> int:
+        """Which process fetches from the host of an address."""
+        host = "".join(url.lower().split("/", 3)[2:3])
+        if len(self.places) >= HOSTS_KNOWN:
+            self.places.clear()
+        return self.places.setdefault(
+            host, len(self.places) % self.resources.settings.fetch_processes
+        )
+
+    async def _open(self, place: int) -> None:
+        async with self.opening:
+            if not self.tasks:
+                self._start(self._write())
+            if place not in self.catching:
+                self.catching[place] = await Catching.open(make_job(self.resources.settings))
+                self._start(self._hear(place))
+
+    def _start(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
-        return task
 
-    async def _fly(self, flight: _Flight) -> None:
+    async def _hear(self, place: int) -> None:
+        """Take in how fetches ended for as long as the process lives that fetches."""
+        catching = self.catching[place]
         try:
-            caught = await self._catch(flight.wanted)
-        except Exception as error:  # noqa: BLE001 - told to the shard that waits for it
-            flight.end(error=error)
-        except asyncio.CancelledError:
-            flight.end()
-            raise
-        else:
-            self.arrived.put_nowait((flight, caught))
-
-    async def _catch(self, wanted: WantedUrl) -> Catch:
-        shown = _show(wanted.url)
-        try:
-            answer = await self.fetcher.fetch(wanted.url)
-        except FetchError as error:
-            rest_s = error.retry_after_s if isinstance(error, ThrottledError) else None
-            return Catch(wanted.id, reason=error.reason, rest_s=rest_s, shown=shown)
-        except Exception as error:  # noqa: BLE001 - told below
-            # Whatever a stranger's server brings about hurts its own address only; the error's
-            # words may hold the address, so they are not told.
-            log.error("%s broke its fetch: %s", redact(wanted.url), type(error).__name__)  # noqa: TRY400
-            return Catch(wanted.id, reason="unexpected", shown=shown)
-        size = len(answer.body)
-        self._weigh(size)
-        try:
-            row = await self.judges.judge(answer.body, wanted.credit)
-        except PhotoError as error:
-            return Catch(wanted.id, reason=error.reason, size_bytes=size, shown=shown)
+            while (told := await catching.hear()) is not None:
+                for name, level, text in told.logged:
+                    logging.getLogger(name).log(level, "%s", text)
+                for end in told.ends:
+                    shard = self.shards.get(end.shard)
+                    if shard is None:
+                        continue  # its run was cancelled
+                    if end.error is None:
+                        self.arrived.put_nowait((shard, end))
+                    else:
+                        shard.end([end.url_id], error=CatchError(end.error))
         finally:
-            self._weigh(-size)
-        return Catch(wanted.id, row=row, size_bytes=size, shown=shown)
-
-    def _weigh(self, size: int) -> None:
-        self.undecoded += size
-        if self.undecoded < UNDECODED_BYTES:
-            self.fetcher.go_on()
-        else:
-            self.fetcher.hold()
+            code = catching.close()
+        del self.catching[place]
+        lost = CatchError(f"The process that fetches has ended ({code}); its photos come again.")
+        log.error("%s", lost)
+        for shard in self.shards.values():
+            gone = [url_id for url_id, at in shard.flying.items() if at.place == place]
+            if gone:
+                shard.end(gone, error=lost)
 
     async def _write(self) -> None:
         """Store ends as they come, a batch a transaction, for as long as the loop turns."""
         while True:
             batch = [await self.arrived.get()]
-            if self.arrived.qsize() < BATCH - 1:
-                await asyncio.sleep(BATCH_S)
             while len(batch) < BATCH and not self.arrived.empty():
                 batch.append(self.arrived.get_nowait())
-            for run_id in {flight.shard.run.id for flight, _ in batch}:
-                part = [(one, caught) for one, caught in batch if one.shard.run.id == run_id]
+            for run_id in {shard.run.id for shard, _ in batch}:
+                part = [(shard, end) for shard, end in batch if shard.run.id == run_id]
                 await self._settle(run_id, part)
 
-    async def _settle(self, run_id: int, batch: Sequence[tuple[_Flight, Catch]]) -> None:
-        caught = [one for _, one in batch]
+    async def _settle(self, run_id: int, batch: Sequence[tuple[_Shard, End]]) -> None:
+        # One that was dropped meanwhile is not known any more, nor wanted.
+        caught = [
+            _catch(shard.flying[end.url_id].wanted, end)
+            for shard, end in batch
+            if end.url_id in shard.flying
+        ]
         loop = asyncio.get_running_loop()
+        stored: set[int] = set()
+        problem: Exception | None = None
         for tries in range(1, SETTLE_TRIES + 1):
             try:
                 stored = await loop.run_in_executor(
@@ -185,29 +203,32 @@ class Crawler:
                 )
             except Exception as error:  # noqa: BLE001 - told to every shard that waits for it
                 if tries == SETTLE_TRIES:
-                    for flight, _ in batch:
-                        flight.end(error=error)
-                    return
+                    problem = error
+                    break
                 log.warning("crawl %s: storing again after %s", run_id, type(error).__name__)
                 await asyncio.sleep(SETTLE_WAIT_S * tries)
             else:
                 break
-        for flight, one in batch:
-            flight.end(stored=one.url_id in stored)
+        ended: dict[_Shard, list[int]] = {}
+        for shard, end in batch:
+            ended.setdefault(shard, []).append(end.url_id)
+        for shard, url_ids in ended.items():
+            shard.end(url_ids, stored=stored, error=problem)
         # The crawl may have waited for just these, and their message has ended long ago.
-        if any(not flight.shard.left and flight.shard.let_go for flight, _ in batch):
+        if any(not shard.flying and shard.let_go for shard in ended):
             await loop.run_in_executor(self.keepers, wake_feeder, run_id)
 
-    async def _watch(self, shard: _Shard) -> None:
+    async def _watch(self, key: int, shard: _Shard) -> None:
         """Keep the sweeper off a shard while it flies, and end it when its run was cancelled."""
-        while shard.left:
+        while shard.flying:
             try:
                 await asyncio.wait_for(shard.ended.wait(), BEAT_S)
             except TimeoutError:
                 if not await self._beat(shard):
-                    for task in shard.tasks:
-                        task.cancel()
-                    return
+                    for catching in self.catching.values():
+                        catching.send(Order(key, []))
+                    shard.end(list(shard.flying))
+        del self.shards[key]
 
     async def _beat(self, shard: _Shard) -> bool:
         loop = asyncio.get_running_loop()
@@ -222,21 +243,23 @@ class Crawler:
 
 def crawl_shard(run: Run, shard: int, wanted: Sequence[WantedUrl]) -> tuple[int, int]:
     """Fetch a shard of a crawl from a task's thread; return how many are settled and stored."""
-    loop, fetcher = fetching()
-    return loop.run(_crawler(fetcher).fetch(run, shard, wanted))
+    loop, _fetcher = fetching()
+    return loop.run(crawler().fetch(run, shard, wanted))
 
 
 _opening = threading.Lock()
 
 
-def _crawler(fetcher: Fetcher) -> Crawler:
+def crawler() -> Crawler:
+    """The one crawler of this process, on the loop that all of it shares."""
+    loop, _fetcher = fetching()
     with _opening:
-        return _open(fetcher)
+        return _open(loop)
 
 
 @lru_cache(1)
-def _open(fetcher: Fetcher) -> Crawler:
-    return Crawler(context(), fetcher, Judges(context()))
+def _open(_loop: BackgroundLoop) -> Crawler:
+    return Crawler(context())
 
 
 def wake_feeder(run_id: int) -> None:
@@ -254,6 +277,15 @@ def _beat(resources: Context, run: Run, shard: int) -> bool:
         return is_current(read_run(connection, run.id), run.generation)
 
 
-def _show(url: str) -> str | None:
-    """What may be shown of an address that may hold a name, a password or a token."""
-    return redact(url) if "@" in url or "?" in url else None
+def _catch(wanted: WantedUrl, end: End) -> Catch:
+    row = None
+    if end.photo is not None:
+        row = PhotoRow(size_bytes=end.size_bytes or 0, credit=wanted.credit, **end.photo._asdict())
+    return Catch(
+        wanted.id,
+        row=row,
+        reason=end.reason,
+        rest_s=end.rest_s,
+        size_bytes=end.size_bytes,
+        shown=end.shown,
+    )

@@ -5,7 +5,7 @@ import threading
 from functools import cache
 
 from pipelines.sources.http import Fetcher, FetchPolicy
-from schemas.settings import load_settings
+from schemas.settings import Settings, load_settings
 from tasks.loop import BackgroundLoop
 
 _opening = threading.Lock()
@@ -20,17 +20,20 @@ def fetching() -> tuple[BackgroundLoop, Fetcher]:
 
 @cache
 def _open() -> tuple[BackgroundLoop, Fetcher]:
-    settings = load_settings()
-    policy = FetchPolicy(
+    loop, fetcher = BackgroundLoop("afin-fetch"), Fetcher(make_policy(load_settings()))
+    loop.run(fetcher.__aenter__(), timeout_s=10.0)
+    return loop, fetcher
+
+
+def make_policy(settings: Settings) -> FetchPolicy:
+    """What the settings allow a fetcher."""
+    return FetchPolicy(
         total_timeout_s=settings.fetch_timeout_s,
         max_bytes=settings.max_photo_bytes,
         concurrency=settings.fetch_concurrency,
         allow_loopback=settings.fetch_allow_loopback,
         honour_robots=settings.fetch_honour_robots,
     )
-    loop, fetcher = BackgroundLoop("afin-fetch"), Fetcher(policy)
-    loop.run(fetcher.__aenter__(), timeout_s=10.0)
-    return loop, fetcher
 
 
 def close_fetching() -> None:

@@ -50,6 +50,7 @@ _PLUGINS = (
     TiffImageFile.format,
 )
 _MODES_8_BIT = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr")
+_GREY = "L"
 _MODES_16_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
 _ORIENTATION_TAG = 0x0112
 _LAST_ORIENTATION = 8
@@ -100,8 +101,8 @@ class PhotoInfo(Frozen):
 def inspect_photo(data: bytes, limits: PhotoLimits) -> PhotoInfo:
     """Check that a photo decodes to its very end, so that later steps can rely on it.
 
-    A large JPEG is decoded at down to an eighth of its size: every byte is still read, most of
-    the inverse DCT is saved.
+    A large JPEG is decoded at down to an eighth of its size, and in grey: every byte is still
+    read, most of the inverse DCT is saved.
 
     Raises:
         PhotoError: the photo cannot be used; ``reason`` says why.
@@ -113,7 +114,7 @@ def inspect_photo(data: bytes, limits: PhotoLimits) -> PhotoInfo:
         width, height = photo.size
         if isinstance(photo, JpegImageFile):
             shrink = max(min(width, height) // LEAST_HASHED_SIDE, 1)
-            photo.draft(None, (width // shrink, height // shrink))
+            photo.draft(_GREY, (width // shrink, height // shrink))
         photo.load()
         if _orientation(photo) >= _FIRST_SIDEWAYS:
             width, height = height, width
@@ -207,7 +208,7 @@ def _name_format(photo: ImageFile) -> str:
 
 def _hash_upright(photo: ImageFile) -> int:
     """Hash a loaded photo as a person sees it, at a size at which that costs little."""
-    image = _to_rgb(photo)
+    image = photo if photo.mode == _GREY and "transparency" not in photo.info else _to_rgb(photo)
     factor = max(image.size) // HASHED_SIDE
     small = image.reduce(factor) if factor > 1 else image
     return dhash(turn_upright(np.asarray(small), _orientation(photo)))

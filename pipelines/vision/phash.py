@@ -13,17 +13,18 @@ _BLOCK = 256
 """Hashes compared at once with all others: 256 x 100,000 differences take 200 MB."""
 
 
-def dhash(rgb: NDArray[np.uint8]) -> int:
-    """Return the 64-bit difference hash of a photo ``(h, w, 3) uint8``.
+def dhash(pixels: NDArray[np.uint8]) -> int:
+    """Return the 64-bit difference hash of a photo, ``(h, w, 3)`` RGB or ``(h, w)`` grey, uint8.
 
     The photo is shrunk to 8 x 9 grey cells; each bit says whether a cell is brighter than its
     right neighbour, row by row, the first one highest (Krawetz 2013, "Kind of Like That").
     Resizing, recompression and changes of brightness leave nearly all bits alone; mirroring and
     cropping do not.
     """
-    height, width = rgb.shape[:2]
+    height, width = pixels.shape[:2]
+    mode = "L" if pixels.ndim == 2 else "RGB"  # noqa: PLR2004
     # Not fromarray, which copies the pixels once more.
-    image = Image.frombuffer("RGB", (width, height), np.ascontiguousarray(rgb), "raw", "RGB", 0, 1)
+    image = Image.frombuffer(mode, (width, height), np.ascontiguousarray(pixels), "raw", mode, 0, 1)
     grey = image.convert("L").resize((_COLUMNS, _ROWS), Image.Resampling.BILINEAR)
     cells = np.asarray(grey, np.int16)
     # Whole grey levels: rounding alone does not decide about even areas.

@@ -30,11 +30,12 @@ def read_plain_size(data: bytes) -> tuple[int, int] | None:
 def read_plain_pixels(
     data: bytes, width: int, height: int, *, least_side: int, longest_side: int
 ) -> NDArray[np.uint8] | None:
-    """Decode a plain JPEG to its end as ``(height, width, 3) uint8`` RGB, shrunk on the way.
+    """Decode a plain JPEG to its end as ``(height, width) uint8`` grey, shrunk on the way.
 
-    It is shrunk by 8, 4 or 2, by no more than leaves its short side ``least_side`` pixels; the
-    pixels are those of Pillow's draft mode. None where a side of more than ``longest_side`` pixels
-    would be left, or libjpeg-turbo has anything to remark.
+    Grey is the brightness that a JPEG keeps apart: every byte is read and checked, but no colour is
+    reckoned out. It is shrunk by 8, 4 or 2, by no more than leaves its short side ``least_side``
+    pixels; the pixels are those of Pillow's draft mode. None where a side of more than
+    ``longest_side`` pixels would be left, or libjpeg-turbo has anything to remark.
     """
     room = min(width, height) // least_side
     scale = next((scale for scale in _SCALES if scale <= room), 1)
@@ -43,7 +44,7 @@ def read_plain_pixels(
     try:
         pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(
             data,
-            colorspace="RGB",
+            colorspace="GRAY",
             min_height=-(-height // scale),
             min_width=-(-width // scale),
             min_factor=1,
@@ -51,4 +52,4 @@ def read_plain_pixels(
         )
     except (ValueError, RuntimeError):
         return None
-    return pixels
+    return pixels[..., 0]

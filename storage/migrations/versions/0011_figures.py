@@ -1,6 +1,6 @@
 """Figures for monitoring, totals of crawls that have ended, and how many posts a ranking asks for.
 
-Revision: 0011, after 0009.
+Revision: 0011, after 0010.
 """
 
 import sqlalchemy as sa
@@ -8,7 +8,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0011"
-down_revision = "0009"
+down_revision = "0010"
 
 CERTAIN = ["certainty", "influencer_id", "followers", "interactions"]
 RANKING = [
