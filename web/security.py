@@ -93,7 +93,8 @@ async def check_csrf(request: web.Request) -> None:
         given = str((await request.post()).get(CSRF_FIELD, ""))
     expected = request.get(CSRF, "")
     if not expected or not hmac.compare_digest((given or "").encode(), expected.encode()):
-        raise web.HTTPForbidden(reason="This page is too old: load it again")
+        page = "This page is too old: load it again"
+        raise web.HTTPForbidden(reason=page if given else "A change needs a page's form or a token")
 
 
 def _ours(request: web.Request, origin: str | None) -> bool:
