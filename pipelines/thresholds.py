@@ -123,7 +123,9 @@ def _fit_one(
         return _abstain(category, positives, f"no threshold reaches a precision of {target:.0%}")
     last = int(good[-1])
     below = ranked[last + 1] if last + 1 < len(ranked) else 0.0
-    threshold = max(float(ranked[last] + below) / 2, least)
+    # Scores are compared as float32, in which nothing may lie between two neighbours.
+    middle = float(np.float32((ranked[last] + below) / 2))
+    threshold = max(middle if below < middle <= ranked[last] else float(ranked[last]), least)
     return CategoryThreshold(
         category=category,
         threshold=threshold,

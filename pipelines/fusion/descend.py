@@ -115,7 +115,10 @@ def find_slopes(
     classes = logits.shape[1]
     truth = np.full(logits.shape, smoothing / classes, np.float32)
     truth[np.arange(len(labels)), labels] += np.float32(1 - smoothing)
-    loss = -float(np.mean(np.sum(truth * np.log(np.maximum(said, 1e-30)), axis=1)))
+    low = logits - logits.max(axis=1, keepdims=True)
+    # Not the logarithm of what softmax rounded to nothing.
+    told = low - np.log(np.exp(low).sum(axis=1, keepdims=True))
+    loss = -float(np.mean(np.sum(truth * told, axis=1)))
     hits = int((logits.argmax(axis=1) == labels).sum())
     back = (said - truth) / np.float32(len(labels))
     slopes: list[Floats] = []

@@ -291,8 +291,13 @@ def traced(platform: Platform, number: int) -> list[Span]:
         return bool(found)
 
     until(concluded)
-    mine = [span for span in platform.collector.spans if span.trace == found[-1].trace]
-    return mine if any(span.name == "POST /events" for span in mine) else []
+
+    def mine() -> list[Span]:
+        return [span for span in platform.collector.spans if span.trace == found[-1].trace]
+
+    # Each process sends its spans when it gets round to it.
+    until(lambda: {span.parent for span in mine()} <= {"", *(span.id for span in mine())})
+    return mine() if any(span.name == "POST /events" for span in mine()) else []
 
 
 def test_logs_are_json_lines_that_tell_run_and_account(platform: Platform) -> None:

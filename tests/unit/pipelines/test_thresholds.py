@@ -91,6 +91,16 @@ def test_a_fitted_threshold_reaches_its_precision(rows: list[Row], target: float
         assert (found.precision or 0) >= target
 
 
+def test_a_threshold_between_neighbours_leaves_the_lower_one_out() -> None:
+    half = np.float32(0.5)
+    scores = np.array([[np.nextafter(half, np.float32(1))]] * 5 + [[half]] * 5, np.float32)
+    truth = np.array([[True]] * 5 + [[False]] * 5)
+    (found,) = fit_thresholds(scores, truth, ["a"], target_precision=0.9)
+    assert found.threshold is not None
+    assert (scores[:, 0] >= found.threshold).tolist() == truth[:, 0].tolist()
+    assert found.precision == 1
+
+
 @given(tables, st.floats(0.5, 1))
 def test_no_lower_threshold_would_reach_it_with_more_recall(rows: list[Row], target: float) -> None:
     scores, truth = read(rows)

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipelines.fusion.descend import Descent, descend_epoch, disturb, draw_rows, find_slopes
@@ -46,6 +46,7 @@ def forward(weights: list[torch.Tensor], x: torch.Tensor, masks: list[Floats]) -
     smoothing=st.sampled_from([0.0, 0.1]),
     seed=st.integers(0, 1000),
 )
+@example(hidden=[2, 5], classes=4, smoothing=0.1, seed=118)  # surer than float32 can say
 def test_the_gradient_is_that_of_torch(
     hidden: list[int], classes: int, smoothing: float, seed: int
 ) -> None:
