@@ -44,7 +44,6 @@ README runs it, shrink it to 256 pixels on a white square besides.
 """
 
 Way = Callable[[Path], tuple[int, float]]
-FIRST, SECOND = 0, 1
 
 
 def main() -> None:
@@ -211,25 +210,32 @@ def measure_many(folder: Path, options: argparse.Namespace) -> None:
         bad = _list_bad(live, slow, number - len(good))
         mixed = good + bad
         Random(7).shuffle(mixed)  # noqa: S311 - the same list every time
-        told = []
-        for name, urls in (("live", good), ("mixed", mixed)):
-            listed = folder / f"{name}.txt"
-            listed.write_text("\n".join(list_warm(live) + urls) + "\n")
-            at = folder / name
-            at.mkdir()
-            told.append(run_worker(listed, at, "header"))
-            note(f"{name}: {told[-1]}")
-            shutil.rmtree(at)
-    memory = told[SECOND]["memory_mib"]
+        told: dict[str, list[dict[str, Any]]] = {"live": [], "mixed": []}
+        for turn in range(options.pairs):
+            for name, urls in (("live", good), ("mixed", mixed)):
+                listed = folder / f"{name}.txt"
+                listed.write_text("\n".join(list_warm(live) + urls) + "\n")
+                at = folder / f"{name}-{turn}"
+                at.mkdir()
+                told[name].append(run_worker(listed, at, "header"))
+                note(f"{name}: {told[name][-1]}")
+                shutil.rmtree(at)
+    seconds = {name: [one["seconds"] for one in turns] for name, turns in told.items()}
+    cpu_s = {name: [sum(one["cpu_s"]) for one in turns] for name, turns in told.items()}
+    memory = [one["memory_mib"] for one in told["mixed"]]
     print_result(
         "crawl_many",
-        {"time_over_live": [told[SECOND]["seconds"] / told[FIRST]["seconds"]]},
+        {
+            "time_over_live": compare(seconds["mixed"], seconds["live"]),
+            "cpu_over_live": compare(cpu_s["mixed"], cpu_s["live"]),
+        },
         {
             "urls": number,
-            "seconds": [round(one["seconds"], 1) for one in told],
-            "kept": [one["kept"] for one in told],
-            "dead": told[SECOND]["dead"],
-            "memory_mib_at_a_fifth_and_most": [memory[len(memory) // 5], max(memory)],
+            "seconds": {name: [round(one, 1) for one in turns] for name, turns in seconds.items()},
+            "cpu_s": {name: [round(one, 1) for one in turns] for name, turns in cpu_s.items()},
+            "kept": {name: [one["kept"] for one in turns] for name, turns in told.items()},
+            "dead": [one["dead"] for one in told["mixed"]],
+            "memory_mib_at_a_fifth_and_most": [[one[len(one) // 5], max(one)] for one in memory],
         },
     )
 

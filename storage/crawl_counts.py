@@ -29,6 +29,17 @@ def count_in_flight(connection: Connection, run_id: int) -> dict[str, int]:
     return _by_category(connection, run_id, crawl_urls.c.state == MemberState.IN_FLIGHT)
 
 
+def count_handed_out(connection: Connection, run_id: int) -> int:
+    """Return how many addresses in flight are some worker's, and do not rest."""
+    columns = crawl_urls.c
+    query = select(func.count()).where(
+        columns.run_id == run_id,
+        columns.state == MemberState.IN_FLIGHT,
+        columns.shard.is_not(None),
+    )
+    return connection.scalars(query).one()
+
+
 def count_photos(connection: Connection, run_id: int) -> dict[str, int]:
     """Return how many photos a crawl has for each category."""
     return _by_category(connection, run_id, crawl_urls.c.outcome.in_((STORED, KNOWN)))

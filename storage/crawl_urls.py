@@ -1,15 +1,14 @@
-"""Addresses of a crawl's photos: found once, fetched once, each with how it ended."""
+"""Addresses of a crawl's photos: found once, handed out, and put back in line."""
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Literal, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, select, update
+from sqlalchemy import ColumnElement, Connection, Select, select, update
 
-from schemas.base import Frozen
 from schemas.runs import MemberState
-from storage.bulk import among, update_plainly
+from storage.bulk import among
 from storage.crawl_tables import crawl_urls, crawl_uses
 from storage.database import ROWS_PER_STATEMENT, in_parts, insert_or_update
 from storage.tables import photos
@@ -24,12 +23,10 @@ LIMIT = "limit"
 FORGOTTEN = "forgotten"
 """It was stored, and deleted since because nothing used it any more."""
 
-MOST_RESTS = 3
-
 UseKind = Literal["example", "tagged", "post"]
 
 
-class Use(Frozen):
+class Use(NamedTuple):
     """What a fetched photo is for.
 
     An ``example`` of a category, or the photo at ``position`` of the tagged post or the account's
@@ -42,39 +39,24 @@ class Use(Frozen):
     position: int = 0
 
 
-class NewUrl(Frozen):
+class NewUrl(NamedTuple):
     """An address that a source listed."""
 
     url: str
     host: str
     external_id: str
+    use: Use
     credit: str = ""
     category: str = ""
-    use: Use
 
 
-class WantedUrl(Frozen):
+class WantedUrl(NamedTuple):
     """An address to fetch; what its photo is for is asked once it is there."""
 
     id: int
     url: str
     external_id: str
     credit: str
-
-
-class SettledUrl(Frozen):
-    """How a fetch ended: ``outcome`` is ``stored``, or the reason why nothing was.
-
-    ``failed`` tells a fetch that may work another time from a photo that is not wanted. ``shown``
-    replaces an address that nobody will ask again and that holds what nobody should read.
-    """
-
-    id: int
-    outcome: str
-    failed: bool = False
-    photo_sha256: str | None = None
-    size_bytes: int | None = None
-    shown: str | None = None
 
 
 def hash_url(url: str) -> str:
@@ -133,7 +115,7 @@ def _add_some(
     insert_or_update(
         connection,
         crawl_uses,
-        [{"url_id": url_id, **use.model_dump()} for url_id, use in uses],
+        [{"url_id": url_id, **use._asdict()} for url_id, use in uses],
         key=["url_id", "use", "category", "target", "position"],
     )
     served = [
@@ -151,9 +133,11 @@ def _new_row(
     return {
         "run_id": run_id,
         "part_id": part_id,
-        **one.model_dump(exclude={"use"}),
-        "external_id": one.external_id[:200],
+        "url": one.url,
         "host": one.host[:255],
+        "external_id": one.external_id[:200],
+        "credit": one.credit,
+        "category": one.category,
         "url_sha256": digest,
         "state": MemberState.PENDING if outcome is None else MemberState.DONE,
         "outcome": outcome,
@@ -201,10 +185,8 @@ def begin_shard(connection: Connection, run_id: int, shard: int) -> list[WantedU
         columns.run_id == run_id,
         columns.state == MemberState.IN_FLIGHT,
     )
-    wanted = [
-        WantedUrl(id=row.id, url=row.url, external_id=row.external_id, credit=row.credit)
-        for row in connection.execute(query.order_by(columns.id).with_for_update())
-    ]
+    rows = connection.execute(query.order_by(columns.id).with_for_update())
+    wanted = [WantedUrl(*row) for row in rows]
     for part in in_parts(one.id for one in wanted):
         connection.execute(
             update(crawl_urls)
@@ -214,14 +196,20 @@ def begin_shard(connection: Connection, run_id: int, shard: int) -> list[WantedU
     return wanted
 
 
-def read_uses(connection: Connection, url_ids: Collection[int]) -> dict[int, list[Use]]:
-    """Return what the photos of some addresses are for."""
+def read_uses(
+    connection: Connection, url_ids: Collection[int], *, of_posts: bool = False
+) -> dict[int, list[Use]]:
+    """Return what the photos of some addresses are for; ``of_posts``, in posts only."""
+    columns = crawl_uses.c
     found: dict[int, list[Use]] = {}
     for part in in_parts(url_ids):
-        query = select(crawl_uses).where(among(connection, crawl_uses.c.url_id, part))
-        for row in connection.execute(query):
-            use = Use(use=row.use, category=row.category, target=row.target, position=row.position)
-            found.setdefault(row.url_id, []).append(use)
+        query = select(
+            columns.url_id, columns.use, columns.category, columns.target, columns.position
+        ).where(among(connection, columns.url_id, part))
+        if of_posts:
+            query = query.where(columns.use != "example")
+        for url_id, *use in connection.execute(query):
+            found.setdefault(url_id, []).append(Use(*use))
     return found
 
 
@@ -236,80 +224,6 @@ def touch_shard(connection: Connection, shard: int) -> None:
         )
         .values(touched_at=_now())
     )
-
-
-def lock_unsettled(connection: Connection, url_ids: Collection[int]) -> set[int]:
-    """Return those addresses whose photo is not decided on yet, and keep others from doing it.
-
-    A shard that was thought lost may be fetched twice; only the first end of each counts.
-    """
-    columns = crawl_urls.c
-    found: set[int] = set()
-    for part in in_parts(url_ids):
-        query = select(columns.id).where(
-            among(connection, columns.id, part), columns.state != MemberState.DONE
-        )
-        found.update(connection.scalars(query.order_by(columns.id).with_for_update()))
-    return found
-
-
-def settle_urls(connection: Connection, settled: Sequence[SettledUrl]) -> None:
-    """Note how fetches ended; a failed one may be tried again some day, any other is done."""
-    now = _now()
-    rows = [
-        {
-            "id": one.id,
-            "state": MemberState.DEAD if one.failed else MemberState.DONE,
-            "outcome": one.outcome[:40],
-            "photo_sha256": one.photo_sha256,
-            "size_bytes": one.size_bytes,
-            "shard": None,
-            "touched_at": now,
-        }
-        for one in sorted(settled, key=lambda one: one.id)
-    ]
-    _update_each(connection, rows)
-    shown = [{"id": one.id, "url": one.shown} for one in settled if one.shown is not None]
-    _update_each(connection, shown)
-
-
-def _update_each(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    if connection.dialect.name == "sqlite":
-        update_plainly(connection, crawl_urls, rows, key="id")
-    elif rows:
-        connection.execute(
-            update(crawl_urls)
-            .where(crawl_urls.c.id == bindparam("key"))
-            .values({name: bindparam(name) for name in rows[0] if name != "id"}),
-            [{"key": row["id"], **row} for row in rows],
-        )
-
-
-def rest_urls(
-    connection: Connection, rests_s: Mapping[int, float], *, timeout_s: float
-) -> set[int]:
-    """Leave addresses whose host asked for patience in flight; each is recalled after its seconds.
-
-    ``timeout_s`` is that of ``recall_urls``. Returns those that rest; one that was tried
-    ``MOST_RESTS`` times is not among them.
-    """
-    columns = crawl_urls.c
-    resting: set[int] = set()
-    for part in in_parts(rests_s):
-        query = select(columns.id).where(
-            among(connection, columns.id, part), columns.attempts < MOST_RESTS
-        )
-        resting.update(connection.scalars(query))
-    rows = [
-        {
-            "id": url_id,
-            "shard": None,
-            "touched_at": _now() + timedelta(seconds=rests_s[url_id] - timeout_s),
-        }
-        for url_id in sorted(resting)
-    ]
-    _update_each(connection, rows)
-    return resting
 
 
 def skip_urls(connection: Connection, run_id: int, category: str) -> None:

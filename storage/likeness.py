@@ -141,6 +141,8 @@ def learn_placeholders(
 
     They are no examples any more, and the addresses that led to them count as placeholders.
     """
+    if not hashes:
+        return []
     counted = (
         select(crawl_urls.c.photo_sha256)
         .where(among(connection, crawl_urls.c.photo_sha256, hashes), crawl_urls.c.category != "")

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from celery import Celery
 from kombu import Exchange, Queue, pools
+from kombu.transport import TRANSPORT_ALIASES
 
 from schemas.errors import BrokerError
 from schemas.runs import Run
@@ -243,6 +244,7 @@ def _refreshes(settings: Settings) -> dict[str, Any]:
     }
 
 
+TRANSPORT_ALIASES |= dict.fromkeys(("redis", "rediss"), "tasks.transport:Transport")
 app = Celery("afin")
 app.loader.override_backends = dict.fromkeys(("redis", "rediss"), "tasks.results:CountingBackend")
 configure(app, load_settings())

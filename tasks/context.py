@@ -90,6 +90,7 @@ class Context:
             device=settings.device,
             weights_dir=settings.weights,
             engine=settings.engine,
+            decoder=settings.decoder,
             expected=expected,
             tuned=found,
         )

@@ -22,7 +22,12 @@ from schemas.errors import (
 )
 from schemas.runs import MemberState, Run, RunState
 from schemas.settings import Settings
-from storage.crawl_counts import count_in_flight, count_photos, count_waiting
+from storage.crawl_counts import (
+    count_handed_out,
+    count_in_flight,
+    count_photos,
+    count_waiting,
+)
 from storage.crawl_parts import (
     Part,
     begin_part,
@@ -51,6 +56,10 @@ PAGE_DEADLINE_S = 300.0
 
 BACKOFF_S = 5.0
 BACKOFF_CAP_S = 300.0
+WINDOWS_IN_FLIGHT = 3
+"""So many times more addresses may be fetched than wait: a host that says nothing for a quarter of
+a minute has a part of every window meanwhile, and a process hardly notices those that queue."""
+
 PATIENCE = 3
 """A list may be silent this many times longer than an account in a run before it is sent again."""
 
@@ -165,7 +174,11 @@ def _claim_shards(
     flying: Mapping[str, int],
     photos: Mapping[str, int],
 ) -> list[int]:
-    room = settings.crawl_window - sum(flying.values())
+    most = WINDOWS_IN_FLIGHT * settings.crawl_window
+    room = most - sum(flying.values())
+    if room < settings.crawl_shard_urls:
+        # Those that rest for their host's sake are in nobody's hands: as many again may do so.
+        room = min(most - count_handed_out(connection, run.id), room + most)
     limit = run.params.get("limit")
     shards: list[int] = []
     if not limit:
@@ -249,8 +262,9 @@ def _put_off(resources: Context, run: Run, part: Part, error: Exception) -> str:
                 growing = part.attempts < resources.settings.max_attempts - 1
                 postpone_part(connection, part.id, until=until, problem=reason, attempt=growing)
             case SourceBlockedError():
-                give_up_parts(connection, open_parts(connection, run.id), problem=reason)
+                # The run before its parts, as a page is stored: else each may wait for the other.
                 note_run_error(connection, run.id, reason)
+                give_up_parts(connection, open_parts(connection, run.id), problem=reason)
             case NotFoundError() | UsageError() | SourceError():
                 give_up_parts(connection, [part.id], problem=reason)
             case FetchError() if not isinstance(error, PassingError):

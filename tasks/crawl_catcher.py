@@ -20,12 +20,15 @@ from schemas.errors import FetchError, PhotoError
 from storage.blobs import BlobStore
 from tasks.crawl_judge import Judges
 from tasks.crawl_wire import End, Job, Order, Told, pack, read_order, receive
+from tasks.garbage import spare_collector
 
 log = logging.getLogger(__name__)
 
 BATCH = 500
 BATCH_S = 0.2
 """Ends of fetches are told together: so many, or as many as come in this time."""
+
+BEAT_S = 5.0
 
 UNDECODED_BYTES = 128 * 2**20
 """While so much waits in one process to be looked at, no further request of it begins."""
@@ -52,14 +55,28 @@ class Catcher:
         flies = self._shards.setdefault(order.shard, set())
         land = partial(self._land, order.shard)
         for url_id, url in order.wanted:
+            reason = self._fetcher.down(url)
+            if reason is not None:
+                # Thousands may lie on a host that is gone: no task for each.
+                self._told.ends.append(End(order.shard, url_id, reason=reason, shown=_show(url)))
+                continue
             task = asyncio.create_task(self._fly(order.shard, url_id, url))
             flies.add(task)
             task.add_done_callback(land)
+        if not flies:
+            del self._shards[order.shard]
+        self._tell_soon()
 
     def note(self, name: str, level: int, text: str) -> None:
         """Let the worker log a message."""
         self._told.logged.append((name, level, text))
         self._tell_soon()
+
+    async def beat(self) -> None:
+        """Say every few seconds that this process is still at work."""
+        while True:
+            self._tell_soon()
+            await asyncio.sleep(BEAT_S)
 
     def _land(self, shard: int, task: "asyncio.Task[None]") -> None:
         flies = self._shards[shard]
@@ -80,8 +97,10 @@ class Catcher:
         try:
             answer = await self._fetcher.fetch(url)
         except FetchError as error:
-            rest_s = error.retry_after_s if isinstance(error, ThrottledError) else None
-            return End(shard, url_id, reason=error.reason, rest_s=rest_s, shown=shown)
+            end = End(shard, url_id, reason=error.reason, shown=shown)
+            if isinstance(error, ThrottledError):
+                end = end._replace(rest_s=error.retry_after_s, asked=error.asked)
+            return end
         except Exception as error:  # noqa: BLE001 - told below
             # Whatever a stranger's server brings about hurts its own address only; the error's
             # words may hold the address, so they are not told.
@@ -142,7 +161,8 @@ async def serve(end: socket.socket) -> None:
     root = logging.getLogger()
     root.setLevel(job.log_level)
     root.handlers[:] = [_Teller(catcher)]
-    async with fetcher:
+    async with fetcher, asyncio.TaskGroup() as tasks:
+        tasks.create_task(catcher.beat())
         while True:
             catcher.obey(read_order(await _hear(reader)))
 
@@ -160,6 +180,7 @@ def main(descriptor: int) -> None:
     # A worker that is asked to stop ends what flies first, and closes the socket then.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    spare_collector()
     asyncio.run(serve(socket.socket(fileno=descriptor)))
 
 

@@ -2,15 +2,20 @@
 
 import asyncio
 import math
+import os
 import socket
 import subprocess
 import sys
+import time
 from typing import Self
 
 from schemas.settings import Settings
 from tasks.crawl_wire import Job, Order, Told, pack, read_told, receive
 from tasks.fetching import make_policy
 from tasks.ingest import photo_limits
+
+REAP_S = 5.0
+"""A process that was killed has ended within so long, or its disk is stuck."""
 
 
 class Catching:
@@ -25,6 +30,7 @@ class Catching:
         self._process = process
         self._reader = reader
         self._writer = writer
+        self._heard = time.monotonic()
 
     @classmethod
     async def open(cls, job: Job) -> Self:
@@ -35,6 +41,10 @@ class Catching:
                 [sys.executable, "-m", "tasks.crawl_catcher", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
+                # It reads what strangers send, and has no use for our keys and passwords.
+                env={
+                    name: value for name, value in os.environ.items() if name[:5].upper() != "AFIN_"
+                },
             )
         catching = cls(process, *await asyncio.open_connection(sock=ours))
         catching._writer.write(pack(job.model_dump(mode="json")))
@@ -52,15 +62,32 @@ class Catching:
     async def hear(self) -> Told | None:
         """Return what the process tells next; None once it has ended."""
         try:
-            return read_told(await receive(self._reader))
+            told = read_told(await receive(self._reader))
         except (asyncio.IncompleteReadError, OSError):
             return None
+        self._heard = time.monotonic()
+        return told
 
-    def close(self) -> int:
-        """End the process, if it has not ended, and return its exit code."""
+    @property
+    def silent_s(self) -> float:
+        """How long it has told nothing; a process that is well does every few seconds."""
+        return time.monotonic() - self._heard
+
+    def close(self) -> int | None:
+        """End the process, if it has not ended, and return its exit code.
+
+        None where even that does not end it, as it waits for a disk that does not answer.
+        """
+        self.kill()
+        try:
+            return self._process.wait(REAP_S)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def kill(self) -> None:
+        """Have the process end, without waiting for it; ``hear`` tells when it has."""
         self._writer.close()
         self._process.kill()
-        return self._process.wait()
 
 
 def make_job(settings: Settings) -> Job:

@@ -19,6 +19,7 @@ from storage.crawl_parts import NewPart, Part, add_parts, keep_page
 from storage.crawl_urls import NewUrl, Use, add_urls
 from storage.problems import add_problems
 from storage.refreshes import known_posts
+from storage.runs import is_current, read_run
 from storage.tagged import NewTaggedPost, save_tagged_posts
 from tasks.context import Context
 from tasks.crawl_pages import POSTED, Listing, Place, read_place
@@ -33,11 +34,16 @@ PAGES_REMEMBERED = 400
 
 
 def keep_listing(resources: Context, run: Run, part: Part, listing: Listing) -> int:
-    """Store a page in one transaction; return how many addresses of it are new to the crawl."""
+    """Store a page in one transaction; return how many addresses of it are new to the crawl.
+
+    Nothing of a crawl that has ended since the page was asked for: its totals are kept already.
+    """
     most = _room_for_posts(run, part)
     posts = listing.posts if most is None else listing.posts[:most]
     caught_up = False
     with resources.database.write() as connection:
+        if not is_current(read_run(connection, run.id, lock=True), run.generation):
+            return 0
         if part.kind == "tag":
             found = _keep_tagged(connection, run, part, posts)
         elif part.kind == "account" and run.params.get("refresh"):

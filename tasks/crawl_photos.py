@@ -6,11 +6,12 @@ import itertools
 import logging
 import math
 import threading
+import time
 from collections.abc import Collection, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from schemas.errors import CatchError
 from schemas.runs import Run
@@ -20,6 +21,7 @@ from storage.runs import is_current, read_run
 from tasks.app import app
 from tasks.context import Context, context
 from tasks.crawl_catching import Catching, make_job
+from tasks.crawl_dealing import Dealer, Flight
 from tasks.crawl_settle import Catch, settle
 from tasks.crawl_wire import End, Order
 from tasks.fetching import fetching
@@ -28,7 +30,7 @@ from tasks.loop import BackgroundLoop
 log = logging.getLogger(__name__)
 
 BATCH = 500
-"""Ends of fetches are stored together: at most so many of those that are there."""
+"""Ends of fetches are stored together: those that are there, until they are so many."""
 
 ENOUGH = 0.5
 HELD_UP_S = 2.0
@@ -39,20 +41,14 @@ flies at once stays bounded by the crawl's window.
 """
 
 BEAT_S = 5.0
+SILENT_S = 60.0
+"""A fetching process that has told nothing for so long is ended, and another takes its place."""
+
+LATE_S = 5.0
+
 SETTLE_TRIES = 4
 SETTLE_WAIT_S = 0.5
 """A database that is restarted, or that broke a deadlock, is asked again before photos are lost."""
-
-
-HOSTS_KNOWN = 10_000
-"""Then hosts are dealt to processes anew."""
-
-
-class _Flight(NamedTuple):
-    """An address, and the place of the process that fetches it."""
-
-    wanted: WantedUrl
-    place: int
 
 
 @dataclass(eq=False)
@@ -61,7 +57,7 @@ class _Shard:
 
     run: Run
     number: int
-    flying: dict[int, _Flight]
+    flying: dict[int, Flight]
     slow: int
     stored: int = 0
     error: Exception | None = None
@@ -88,16 +84,13 @@ class _Shard:
 
 @dataclass(eq=False)
 class Crawler:
-    """Has addresses fetched, and stores how each ended; one a process, on its shared loop.
-
-    All addresses of a host go to the same process, which knows how polite to be with it.
-    """
+    """Has addresses fetched, and stores how each ended; one a process, on its shared loop."""
 
     resources: Context
+    dealer: Dealer
     catching: dict[int, Catching] = field(default_factory=dict)
-    places: dict[str, int] = field(default_factory=dict)
     opening: asyncio.Lock = field(default_factory=asyncio.Lock)
-    arrived: asyncio.Queue[tuple[_Shard, End]] = field(default_factory=asyncio.Queue)
+    arrived: asyncio.Queue[list[tuple[_Shard, End]]] = field(default_factory=asyncio.Queue)
     shards: dict[int, _Shard] = field(default_factory=dict)
     numbers: Iterator[int] = field(default_factory=itertools.count)
     tasks: set["asyncio.Task[None]"] = field(default_factory=set)
@@ -109,7 +102,7 @@ class Crawler:
         Raises:
             AfinError: photos could not be kept or settled; those are fetched again later.
         """
-        flights = {one.id: _Flight(one, self._place(one.url)) for one in wanted}
+        flights = self.dealer.deal(wanted)
         places = {flight.place for flight in flights.values()}
         while missing := places - self.catching.keys():
             await self._open(missing.pop())
@@ -129,15 +122,6 @@ class Crawler:
             raise shard.error
         return len(wanted) - len(shard.flying), shard.stored
 
-    def _place(self, url: str) -> int:
-        """Which process fetches from the host of an address."""
-        host = "".join(url.lower().split("/", 3)[2:3])
-        if len(self.places) >= HOSTS_KNOWN:
-            self.places.clear()
-        return self.places.setdefault(
-            host, len(self.places) % self.resources.settings.fetch_processes
-        )
-
     async def _open(self, place: int) -> None:
         async with self.opening:
             if not self.tasks:
@@ -155,20 +139,12 @@ class Crawler:
         """Take in how fetches ended for as long as the process lives that fetches."""
         catching = self.catching[place]
         try:
-            while (told := await catching.hear()) is not None:
-                for name, level, text in told.logged:
-                    logging.getLogger(name).log(level, "%s", text)
-                for end in told.ends:
-                    shard = self.shards.get(end.shard)
-                    if shard is None:
-                        continue  # its run was cancelled
-                    if end.error is None:
-                        self.arrived.put_nowait((shard, end))
-                    else:
-                        shard.end([end.url_id], error=CatchError(end.error))
+            await self._take_in(catching)
+        except Exception:
+            log.exception("what a process that fetches tells cannot be understood")
         finally:
             code = catching.close()
-        del self.catching[place]
+            del self.catching[place]
         lost = CatchError(f"The process that fetches has ended ({code}); its photos come again.")
         log.error("%s", lost)
         for shard in self.shards.values():
@@ -176,12 +152,28 @@ class Crawler:
             if gone:
                 shard.end(gone, error=lost)
 
+    async def _take_in(self, catching: Catching) -> None:
+        while (told := await catching.hear()) is not None:
+            for name, level, text in told.logged:
+                logging.getLogger(name).log(level, "%s", text)
+            arrived = []
+            for end in told.ends:
+                shard = self.shards.get(end.shard)
+                if shard is None:
+                    continue  # its run was cancelled
+                if end.error is None:
+                    arrived.append((shard, end))
+                else:
+                    shard.end([end.url_id], error=CatchError(end.error))
+            if arrived:
+                self.arrived.put_nowait(arrived)
+
     async def _write(self) -> None:
         """Store ends as they come, a batch a transaction, for as long as the loop turns."""
         while True:
-            batch = [await self.arrived.get()]
+            batch = await self.arrived.get()
             while len(batch) < BATCH and not self.arrived.empty():
-                batch.append(self.arrived.get_nowait())
+                batch += self.arrived.get_nowait()
             for run_id in {shard.run.id for shard, _ in batch}:
                 part = [(shard, end) for shard, end in batch if shard.run.id == run_id]
                 await self._settle(run_id, part)
@@ -221,9 +213,16 @@ class Crawler:
     async def _watch(self, key: int, shard: _Shard) -> None:
         """Keep the sweeper off a shard while it flies, and end it when its run was cancelled."""
         while shard.flying:
+            began = time.monotonic()
             try:
                 await asyncio.wait_for(shard.ended.wait(), BEAT_S)
             except TimeoutError:
+                # Not if this process itself was stopped meanwhile, and perhaps both were.
+                awake = time.monotonic() - began < BEAT_S + LATE_S
+                for catching in list(self.catching.values()):
+                    if awake and catching.silent_s > SILENT_S:
+                        # Stopped, or stuck in a file: no other end would ever come of it.
+                        catching.kill()
                 if not await self._beat(shard):
                     for catching in self.catching.values():
                         catching.send(Order(key, []))
@@ -259,7 +258,8 @@ def crawler() -> Crawler:
 
 @lru_cache(1)
 def _open(_loop: BackgroundLoop) -> Crawler:
-    return Crawler(context())
+    resources = context()
+    return Crawler(resources, Dealer(resources.settings.fetch_processes))
 
 
 def wake_feeder(run_id: int) -> None:
@@ -286,6 +286,7 @@ def _catch(wanted: WantedUrl, end: End) -> Catch:
         row=row,
         reason=end.reason,
         rest_s=end.rest_s,
+        asked=end.asked,
         size_bytes=end.size_bytes,
         shown=end.shown,
     )

@@ -1,20 +1,14 @@
 """How fetches of a crawl ended, stored: photos with what they are for, and reasons for the rest."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
+from schemas.runs import Run
 from schemas.settings import Settings
-from storage.crawl_urls import (
-    STORED,
-    SettledUrl,
-    Use,
-    lock_unsettled,
-    read_uses,
-    rest_urls,
-    settle_urls,
-)
+from storage.crawl_ends import SettledUrl, lock_unsettled, rest_urls, settle_urls
+from storage.crawl_urls import STORED, Use, read_uses
 from storage.likeness import (
     PLACEHOLDER,
     alike_within,
@@ -49,18 +43,18 @@ LEAST_REST_S, MOST_REST_S = 15.0, 900.0
 """How long an address rests whose host asked for patience, whatever it said."""
 
 
-@dataclass(frozen=True)
-class Catch:
+class Catch(NamedTuple):
     """What one fetch brought: a photo's row, or the reason why there is none.
 
-    ``rest_s`` is how long its host asked for patience; ``shown`` what may be read of an address
-    that holds more than that.
+    ``rest_s`` is how long its host asked for patience, and ``asked`` whether it did so of this
+    fetch; ``shown`` what may be read of an address that holds more than that.
     """
 
     url_id: int
     row: PhotoRow | None = None
     reason: str = ""
     rest_s: float | None = None
+    asked: bool = True
     size_bytes: int | None = None
     shown: str | None = None
 
@@ -71,40 +65,44 @@ def settle(resources: Context, run_id: int, caught: Sequence[Catch]) -> set[int]
     Storing it twice changes nothing: the first end of an address counts.
     """
     settings = resources.settings
+    # Two messages of one shard may end in one batch.
+    caught = list({one.url_id: one for one in reversed(caught)}.values())[::-1]
     with resources.database.write() as connection:
         run = read_run(connection, run_id)
         # Locked before their uses are read: a page that adds one meanwhile waits, and then knows.
         undecided = lock_unsettled(connection, [one.url_id for one in caught])
-        rests_s = {
-            one.url_id: min(max(one.rest_s, LEAST_REST_S), MOST_REST_S)
-            for one in caught
-            if one.rest_s is not None and one.url_id in undecided
-        }
-        resting = rest_urls(connection, rests_s, timeout_s=settings.member_timeout_s)
+        tired = [one for one in caught if one.rest_s is not None and one.url_id in undecided]
+        resting = rest_urls(
+            connection,
+            {one.url_id: min(max(one.rest_s or 0.0, LEAST_REST_S), MOST_REST_S) for one in tired},
+            # Nobody waits for ever on a host that asks for more than that.
+            unasked={
+                one.url_id for one in tired if not one.asked and (one.rest_s or 0.0) <= MOST_REST_S
+            },
+            timeout_s=settings.member_timeout_s,
+        )
         ends = [one for one in caught if one.url_id in undecided - resting]
-        uses = read_uses(connection, [one.url_id for one in ends])
-        source = str(run.params.get("source", ""))
-        settled = _keep(connection, settings, source, [one for one in ends if one.row], uses)
-        for one in ends:
-            if one.row is None:
-                _settle_posts(connection, uses.get(one.url_id, ()), None, one.reason)
-                settled.append(_failure(one))
+        settled = _keep(connection, settings, run, [one for one in ends if one.row])
+        settled += _lose(connection, [one for one in ends if one.row is None])
         settle_urls(connection, settled)
         arrived = {one.photo_sha256 for one in settled if one.photo_sha256 is not None}
         learn_placeholders(connection, arrived, from_urls=settings.crawl_placeholder_urls)
         return {one.id for one in settled if one.photo_sha256 is not None}
 
 
-def _failure(one: Catch) -> SettledUrl:
-    failed = one.reason not in JUDGED
-    return SettledUrl(
-        id=one.url_id,
-        outcome=one.reason,
-        failed=failed,
-        size_bytes=one.size_bytes,
+def _lose(connection: Connection, caught: Sequence[Catch]) -> list[SettledUrl]:
+    """Tell posts which photos of theirs did not arrive, and why."""
+    uses = read_uses(connection, [one.url_id for one in caught], of_posts=True)
+    settled = []
+    for one in caught:
+        _settle_posts(connection, uses.get(one.url_id, ()), None, one.reason)
+        failed = one.reason not in JUDGED
         # One that may be tried again keeps its whole address.
-        shown=None if failed else one.shown,
-    )
+        shown = None if failed else one.shown
+        settled.append(
+            SettledUrl(one.url_id, one.reason, failed, size_bytes=one.size_bytes, shown=shown)
+        )
+    return settled
 
 
 def fulfil(connection: Connection, source: str, served: Sequence[tuple[Use, str]]) -> None:
@@ -118,13 +116,13 @@ def fulfil(connection: Connection, source: str, served: Sequence[tuple[Use, str]
 
 
 def _keep(
-    connection: Connection,
-    settings: Settings,
-    source: str,
-    caught: Sequence[Catch],
-    uses: Mapping[int, Sequence[Use]],
+    connection: Connection, settings: Settings, run: Run, caught: Sequence[Catch]
 ) -> list[SettledUrl]:
     """Give photos that arrived to what they are for, or say why not."""
+    if not caught:
+        return []
+    source = str(run.params.get("source", ""))
+    uses = read_uses(connection, [one.url_id for one in caught])
     rows = {one.url_id: one.row for one in caught if one.row is not None}
     refused = _refuse(connection, settings, rows, uses)
     kept = {url_id: row for url_id, row in rows.items() if url_id not in refused}

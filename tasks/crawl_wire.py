@@ -43,8 +43,8 @@ class Kept(NamedTuple):
 class End(NamedTuple):
     """How one fetch ended: with a photo, a ``reason`` why there is none, or an ``error`` of ours.
 
-    ``rest_s`` is how long its host asked for patience; ``shown`` what may be read of an address
-    that holds more than that.
+    ``rest_s`` is how long its host asked for patience, and ``asked`` whether it did so of this
+    fetch; ``shown`` what may be read of an address that holds more than that.
     """
 
     shard: int
@@ -55,6 +55,7 @@ class End(NamedTuple):
     size_bytes: int | None = None
     shown: str | None = None
     error: str | None = None
+    asked: bool = True
 
 
 class Told(NamedTuple):

@@ -30,7 +30,8 @@ def read_cursor(text: str | None) -> Mark | None:
         raise UsageError(WRONG) from None
     match found:
         case [str() | int() | float() as key, int() as identifier]:
-            return key, identifier
+            if not isinstance(key, bool):
+                return key, identifier
     raise UsageError(WRONG)
 
 

@@ -1,6 +1,5 @@
 """The five kinds of worker: which queues each serves, how many tasks at once, and why."""
 
-import gc
 import logging
 import os
 import sys
@@ -11,6 +10,7 @@ from schemas.base import Frozen
 from schemas.errors import BlobError, LostDatabaseError, UsageError
 from schemas.settings import Settings
 from tasks.app import EVENT_SUFFIX, QUEUES, serves_in_order
+from tasks.garbage import spare_collector
 from workers.gpu import attend
 
 log = logging.getLogger(__name__)
@@ -68,9 +68,6 @@ EVENT_SLOTS = {"scrape": 4, "gpu": 4, "cpu": 1, "control": 1}
 
 A thread that fetches or delivers may have to wait for a server for long.
 """
-
-YOUNG_OBJECTS = 10_000
-"""New objects between two looks of the garbage collector: a few megabytes, not 700 objects."""
 
 RESERVED = tuple(
     f"{kind}{EVENT_SUFFIX}" for kind in KINDS if f"{kind}{EVENT_SUFFIX}" in QUEUES[kind]
@@ -189,19 +186,9 @@ def run_worker(kind: str, settings: Settings, *, on_ready: Callable[[], None] | 
         worker_ready.connect(lambda **_signal: on_ready(), weak=False)
         quiet = ["--quiet"]
     app.loader.import_default_modules()
-    _spare_collector()
+    spare_collector()
     app.worker_main([*quiet, *arguments])
     return 0
-
-
-def _spare_collector() -> None:
-    """Keep the garbage collector off what stays until the end, and from looking all the time.
-
-    It took a tenth of a bulk run's time. What is frozen before a fork also stays shared after it.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(YOUNG_OBJECTS, 20, 20)
 
 
 def wait_for(

@@ -61,7 +61,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _NUMBER = re.compile(r"[0-9]+|0[xX][0-9a-fA-F]*")
 _SHOWN = re.compile(r"\s*(https?)://([^/?#\\]*)([^?#]*)(\??)", re.IGNORECASE | re.ASCII)
 # What most addresses look like: printable ASCII, nothing that could be a secret.
-_PLAIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]+)?/[!$-.0-9:;=A-Z_a-z~/]*")
+_PLAIN = re.compile(r"https?://([a-z0-9.-]+(?::[0-9]+)?)/[!$-.0-9:;=A-Z_a-z~/]*")
 _AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]]+)(:[0-9]*)?", re.IGNORECASE | re.ASCII)
 
 
@@ -85,6 +85,12 @@ def redact(url: str) -> str:
     if not shown.isprintable():
         shown = "".join(char if char.isprintable() else "�" for char in shown)
     return shown if len(shown) <= LONGEST_SHOWN else shown[: LONGEST_SHOWN - 1] + "…"
+
+
+def plain_host(url: str) -> str | None:
+    """The host and port of a URL in plain spelling, without a look at the rest; None of others."""
+    match = _PLAIN.match(url)
+    return match.group(1) if match else None
 
 
 def looks_fetchable(text: str) -> bool:

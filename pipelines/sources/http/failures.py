@@ -12,11 +12,15 @@ class PassingError(FetchError):
 
 
 class ThrottledError(PassingError):
-    """The host asks for fewer requests; ``retry_after_s`` is its own word (capped), if given."""
+    """The host asks for fewer requests; ``retry_after_s`` is its own word (capped), if given.
 
-    def __init__(self, message: str, retry_after_s: float | None) -> None:
+    ``asked`` is False where it said so of an earlier request and was not asked this time.
+    """
+
+    def __init__(self, message: str, retry_after_s: float | None, *, asked: bool = True) -> None:
         super().__init__("throttled", message)
         self.retry_after_s = retry_after_s
+        self.asked = asked
 
 
 def explain(error: Exception, name: str, cause: str) -> FetchError:

@@ -23,6 +23,9 @@ STALLED_S = 2.0
 STALLED_SHARE = 2
 """So many times the limit over all hosts may wait like that: each has a connection open."""
 
+LONGEST_QUIET_S = 3600.0
+"""A host that answers nothing else for so long uses up the tries of what is not asked of it."""
+
 LONGEST_DEAD_S = 900.0
 """A host that stays down is left alone for twice as long each time, up to this."""
 
@@ -51,6 +54,7 @@ class HostGate:
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._last_cut = 0.0
         self._paused_until = 0.0
+        self._quiet_since = 0.0
         self._dead_until = 0.0
         self._dead_for_s = policy.dead_for_s
         self._unreached = 0
@@ -91,7 +95,10 @@ class HostGate:
         now = time.monotonic()
         if self._paused_until > now:
             raise ThrottledError(
-                f"{self.host} asked for quiet; ask again later.", self._paused_until - now
+                f"{self.host} asked for quiet; ask again later.",
+                self._paused_until - now,
+                # One that never says anything else is no longer waited for.
+                asked=now > self._quiet_since + LONGEST_QUIET_S,
             )
         if self._dead_until == 0.0:
             return False
@@ -103,6 +110,11 @@ class HostGate:
             )
         self._probing = True
         return True
+
+    @property
+    def down(self) -> str | None:
+        """The reason why nobody asks this host just now, if it is down."""
+        return self._last_failure if self._dead_until > time.monotonic() else None
 
     def give_up(self) -> None:
         """Note that the request which was to find out ended without telling."""
@@ -129,11 +141,13 @@ class HostGate:
                 self._last_cut = now
         else:
             self._answered += 1
+            self._quiet_since = 0.0
             self._latency_s += LATENCY_WEIGHT * (now - started - self._latency_s)
             self.slots = min(float(self._policy.per_host), self.slots + 1 / self.slots)
             self._wake()
         if isinstance(failure, ThrottledError):
             self._throttled += 1
+            self._quiet_since = self._quiet_since or now
             self._paused_until = max(self._paused_until, now + (failure.retry_after_s or 0.0))
         self._count_unreached(reason, now)
 
@@ -277,6 +291,11 @@ class HostGates:
     def stats(self) -> dict[str, HostStats]:
         """The figures by host, least recently asked first."""
         return {host: gate.stats() for host, gate in self._gates.items()}
+
+    def down(self, host: str) -> str | None:
+        """Why the host, written ``host`` or ``host:port``, is left alone, if it is down."""
+        gate = self._gates.get(host)
+        return gate.down if gate else None
 
     def gate(self, url: URL) -> HostGate:
         """The gate of a URL's host and port."""

@@ -140,6 +140,14 @@ class Fetcher:
             await clock.wait(delay_s)
         raise AssertionError("itertools.count never ends")
 
+    def down(self, url: str) -> str | None:
+        """The reason with which ``fetch`` would fail at once, as the host of ``url`` is down.
+
+        A quick look: None where ``fetch`` would ask, and where only ``fetch`` can tell.
+        """
+        host = addresses.plain_host(url)
+        return self._gates.down(host) if host else None
+
     def hold(self) -> None:
         """Begin no further request: whoever asked has enough to do with what came already."""
         self._going_on.clear()

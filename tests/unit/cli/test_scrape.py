@@ -3,9 +3,10 @@
 import pytest
 
 from schemas.runs import RunKind
+from storage.crawl_ends import SettledUrl
+from storage.crawl_ends import settle_urls as settle
 from storage.crawl_parts import NewPart, add_parts, claim_parts
-from storage.crawl_urls import NewUrl, SettledUrl, Use, add_urls, begin_shard, claim_urls
-from storage.crawl_urls import settle_urls as settle
+from storage.crawl_urls import NewUrl, Use, add_urls, begin_shard, claim_urls
 from storage.runs import create_run
 from tasks.context import Context
 from tests.unit.cli.conftest import Afin

@@ -17,7 +17,14 @@ from storage.budgets import (
     read_requests,
     save_rate,
 )
-from storage.crawl_counts import count_in_flight, count_photos, count_urls, count_waiting
+from storage.crawl_counts import (
+    count_handed_out,
+    count_in_flight,
+    count_photos,
+    count_urls,
+    count_waiting,
+)
+from storage.crawl_ends import MOST_RESTS, SettledUrl, lock_unsettled, rest_urls, settle_urls
 from storage.crawl_parts import (
     NewPart,
     add_parts,
@@ -36,20 +43,15 @@ from storage.crawl_parts import (
 from storage.crawl_report import read_crawl_report
 from storage.crawl_tables import crawl_urls
 from storage.crawl_urls import (
-    MOST_RESTS,
     STORED,
     NewUrl,
-    SettledUrl,
     Use,
     add_urls,
     begin_shard,
     claim_urls,
-    lock_unsettled,
     read_uses,
     recall_urls,
-    rest_urls,
     retry_urls,
-    settle_urls,
     skip_urls,
 )
 from storage.database import Database
@@ -120,6 +122,7 @@ def test_an_address_listed_twice_is_one_with_two_uses(database: Database) -> Non
         assert add_urls(connection, run_id, part_id, same) == (0, [])
         (first, _second) = send(connection, run_id)
         uses = read_uses(connection, [first])[first]
+        assert read_uses(connection, [first], of_posts=True) == {}
     assert {use.category for use in uses} == {"animal", "familia"}
 
 
@@ -212,6 +215,41 @@ def test_only_what_is_not_decided_on_is_settled(database: Database) -> None:
         assert lock_unsettled(connection, [first, second, third]) == {second, third}
 
 
+def test_failures_are_told_apart_however_many_are_settled_at_once(database: Database) -> None:
+    with database.write() as connection:
+        run_id, _ = list_urls(connection, "abcdef")
+        a, b, c, d, e, f = send(connection, run_id)
+        settled = [
+            SettledUrl(id=e, outcome="too-small", size_bytes=70),
+            SettledUrl(id=d, outcome="x" * 60, failed=True),
+            SettledUrl(id=c, outcome="robots", shown="http://example.org/"),
+            SettledUrl(id=b, outcome="timeout", failed=True),
+            SettledUrl(id=a, outcome="timeout", failed=True),
+        ]
+        settle_urls(connection, settled)
+        rows = {row.id: row for row in connection.execute(select(crawl_urls))}
+    assert {url_id: (row.state, row.outcome) for url_id, row in rows.items()} == {
+        a: (MemberState.DEAD, "timeout"),
+        b: (MemberState.DEAD, "timeout"),
+        c: (MemberState.DONE, "robots"),
+        d: (MemberState.DEAD, "x" * 40),
+        e: (MemberState.DONE, "too-small"),
+        f: (MemberState.IN_FLIGHT, None),
+    }
+    assert [rows[e].size_bytes, rows[c].url] == [70, "http://example.org/"]
+    assert [rows[url_id].shard for url_id in (a, e, f)] == [None, None, 1]
+
+
+def test_an_address_that_rests_is_in_nobodys_hands(database: Database) -> None:
+    with database.write() as connection:
+        run_id, _ = list_urls(connection, "abc")
+        first, *_ = send(connection, run_id, most=2)
+        assert count_handed_out(connection, run_id) == 2
+        rest_urls(connection, {first: 300.0}, timeout_s=TIMEOUT_S)
+        assert count_handed_out(connection, run_id) == 1
+        assert count_in_flight(connection, run_id) == {"animal": 2}
+
+
 def test_an_address_rests_as_long_as_its_host_asked_and_not_for_ever(database: Database) -> None:
     with database.write() as connection:
         run_id, _ = list_urls(connection, "a")
@@ -225,6 +263,29 @@ def test_an_address_rests_as_long_as_its_host_asked_and_not_for_ever(database: D
             assert recall(connection, run_id, max_attempts=9) == 0
             grow_old(connection)
             assert recall(connection, run_id, max_attempts=9) == 1
+
+
+def test_resting_unasked_is_no_try(database: Database) -> None:
+    with database.write() as connection:
+        run_id, _ = list_urls(connection, "a")
+        for turn in range(3 * MOST_RESTS):
+            (url_id,) = send(connection, run_id, shard=turn)
+            rested = rest_urls(connection, {url_id: 300.0}, unasked={url_id}, timeout_s=TIMEOUT_S)
+            assert rested == {url_id}
+            grow_old(connection)
+            assert recall(connection, run_id, max_attempts=2) == 1
+
+
+def test_a_second_failure_keeps_nothing_of_the_first(database: Database) -> None:
+    with database.write() as connection:
+        run_id, _ = list_urls(connection, "a")
+        (url_id,) = send(connection, run_id)
+        settle_urls(connection, [SettledUrl(url_id, "truncated", failed=True, size_bytes=555)])
+        retry_urls(connection, run_id)
+        send(connection, run_id)
+        settle_urls(connection, [SettledUrl(url_id, "refused", failed=True)])
+        row = connection.execute(select(crawl_urls)).one()
+    assert (row.outcome, row.size_bytes) == ("refused", None)
 
 
 def test_what_waits_beyond_the_limit_is_skipped(database: Database) -> None:
@@ -393,7 +454,7 @@ def test_one_photo_listed_under_many_ids_is_no_placeholder(database: Database) -
         for number in range(3):
             run_id = start(connection)
             (part_id,) = open_parts(connection, run_id)
-            listed = url("a").model_copy(update={"external_id": f"n{number}_1"})
+            listed = url("a")._replace(external_id=f"n{number}_1")
             add_urls(connection, run_id, part_id, [listed])
             for url_id in send(connection, run_id):
                 keep(connection, url_id, "same")

@@ -7,9 +7,15 @@ from sqlalchemy import Table, func, select
 
 from pipelines.sources.sandbox import Sandbox, Server
 from schemas.errors import SourceBlockedError, UsageError
-from schemas.runs import RunState
+from schemas.runs import Run, RunState
+from storage.crawl_parts import Part
+from storage.crawl_report import read_crawl_progress
 from storage.crawl_tables import crawl_parts, crawl_urls, tagged_post_photos, tagged_posts
+from storage.runs import end_run
 from storage.tables import photos, post_photos, posts, training_examples
+from tasks import crawl_listing
+from tasks.context import Context
+from tasks.crawl_pages import Listing
 from tasks.start_crawl import crawl_accounts, crawl_imagenet, crawl_pexels, crawl_tags
 from tests.unit.tasks.crawling import Driver, adds_up, driving
 
@@ -234,3 +240,26 @@ def test_a_crawl_runs_on_both_databases(
         second = driver.finish(again)
         assert second.known == report.stored
         assert count(driver, crawl_urls) == 2 * report.found
+
+
+def test_a_page_of_a_crawl_cancelled_meanwhile_adds_nothing(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = crawl_listing.keep_listing
+    kept: list[int] = []
+
+    def cancel_then_keep(resources: Context, run: Run, part: Part, listing: Listing) -> int:
+        with resources.database.write() as connection:
+            end_run(connection, run.id, RunState.CANCELLED)
+        kept.append(real(resources, run, part, listing))
+        return kept[-1]
+
+    monkeypatch.setattr("tasks.crawl.keep_listing", cancel_then_keep)
+    run_id = crawl_pexels(driver.resources, [("cooking", "comida")], pages=False, limit=None)
+    while driver.step():
+        pass
+    assert kept == [0]
+    with driver.resources.database.read() as connection:
+        progress = read_crawl_progress(connection, run_id)
+    assert (progress.total, progress.done) == (0, 0)
+    assert driver.rows(crawl_urls) == []

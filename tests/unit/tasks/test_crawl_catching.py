@@ -6,7 +6,6 @@ import os
 import signal
 import threading
 import time
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -37,6 +36,17 @@ def running_catcher() -> Catching | None:
     return next(iter(crawler().catching.values()), None)
 
 
+def fetch_beside(driver: Driver) -> tuple[threading.Thread, Catching]:
+    """Work on a shard beside the test, whose first photos were asked for, and by whom."""
+    shard = threading.Thread(target=driver.step, kwargs={"only": "scrape.fetch"})
+    shard.start()
+    while (catching := running_catcher()) is None or not driver.sandbox.ledger.count(
+        Server.PEXELS_PHOTOS
+    ):
+        time.sleep(0.01)
+    return shard, catching
+
+
 def is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
@@ -52,12 +62,7 @@ def test_a_killed_process_costs_no_photo_and_another_takes_its_place(
     sandbox.misbehave(Server.PEXELS_PHOTOS, {Misbehaviour.SLOW: 1.0})
     with driving(sandbox, tmp_path, monkeypatch, fetch_timeout_s="30") as driver:
         run_id = start(driver)
-        shard = threading.Thread(target=driver.step, kwargs={"only": "scrape.fetch"})
-        shard.start()
-        while (catching := running_catcher()) is None or not sandbox.ledger.count(
-            Server.PEXELS_PHOTOS
-        ):
-            time.sleep(0.01)
+        shard, catching = fetch_beside(driver)
         os.kill(catching.pid, signal.SIGKILL)
         shard.join()
         assert "has ended" in driver.log[-1]
@@ -68,6 +73,30 @@ def test_a_killed_process_costs_no_photo_and_another_takes_its_place(
         assert report.stored + report.duplicates == report.found == 65
         assert len(driver.rows(training_examples)) == report.stored
         assert running_catcher() not in (None, catching)
+
+
+def test_a_process_that_is_stuck_is_ended_and_costs_no_photo(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.crawl_photos.BEAT_S", 0.2)
+    # More than the process itself lets pass between two signs of life.
+    monkeypatch.setattr("tasks.crawl_photos.SILENT_S", 7.0)
+    sandbox.plan = sandbox.plan.change(slow_s=30.0)
+    sandbox.misbehave(Server.PEXELS_PHOTOS, {Misbehaviour.SLOW: 1.0})
+    with driving(sandbox, tmp_path, monkeypatch, fetch_timeout_s="30") as driver:
+        run_id = start(driver)
+        shard, catching = fetch_beside(driver)
+        os.kill(catching.pid, signal.SIGSTOP)
+        shard.join()
+        end = time.monotonic() + 20
+        while is_alive(catching.pid) and time.monotonic() < end:
+            time.sleep(0.1)
+        assert not is_alive(catching.pid)
+        sandbox.misbehave(Server.PEXELS_PHOTOS)
+        driver.lose_everything()
+        report = driver.finish(run_id)
+        assert (report.state, report.dead) == (RunState.DONE, {})
+        assert report.stored + report.duplicates == report.found == 65
 
 
 def test_the_process_ends_when_nobody_is_left_to_tell(tmp_path: Path) -> None:
@@ -81,10 +110,20 @@ def test_the_process_ends_when_nobody_is_left_to_tell(tmp_path: Path) -> None:
         assert asyncio.run(lose()) == 0
 
 
-def test_each_host_has_one_process_and_the_processes_share_the_hosts(driver: Driver) -> None:
-    places = [crawler()._place(f"http://host{n % 6}.test:80/{n}.jpg") for n in range(18)]
-    assert places[:6] == places[6:12] == places[12:]
-    assert Counter(places[:6]) == dict.fromkeys(range(driver.resources.settings.fetch_processes), 3)
+def test_the_process_knows_no_key_of_ours(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AFIN_PEXELS_KEY", "a key to keep")
+    monkeypatch.setenv("afin_instagram_token", "another key to keep")
+    monkeypatch.setenv("NOT_OURS", "something else")
+    with driving(sandbox, tmp_path, monkeypatch) as driver:
+        driver.finish(start(driver))
+        catching = running_catcher()
+        assert catching is not None
+        known = Path(f"/proc/{catching.pid}/environ").read_bytes()
+    assert b"NOT_OURS=" in known
+    assert b"AFIN_" not in known
+    assert b"key to keep" not in known
 
 
 def test_closing_the_fetcher_ends_the_process(driver: Driver) -> None:

@@ -5,7 +5,7 @@ import pytest
 from yarl import URL
 
 from pipelines.sources.http import FetchPolicy, ThrottledError
-from pipelines.sources.http.hosts import HostGate, HostGates
+from pipelines.sources.http.hosts import LONGEST_QUIET_S, HostGate, HostGates
 from schemas.errors import FetchError
 
 
@@ -57,6 +57,31 @@ def test_a_host_that_asked_for_quiet_is_not_bothered() -> None:
     assert caught.value.retry_after_s == pytest.approx(60.0, abs=1.0)
 
 
+def test_who_is_refused_for_an_earlier_word_was_not_asked_unless_that_lasts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    gate = HostGate("host", FetchPolicy())
+
+    def was_asked() -> bool:
+        with pytest.raises(ThrottledError) as refused:
+            gate.check()
+        return refused.value.asked
+
+    gate.record(ThrottledError("", 60.0), now)
+    assert not was_asked()
+    while now < 1000.0 + LONGEST_QUIET_S:
+        assert not was_asked()
+        now += 60.0
+        gate.record(ThrottledError("", 60.0), now)
+    now += 1.0
+    assert was_asked()
+    gate.record(None, now)
+    gate.record(ThrottledError("", 60.0), now)
+    assert not was_asked()
+
+
 def test_a_host_that_is_down_is_left_alone() -> None:
     gate = HostGate("host", FetchPolicy(dead_after=3))
     for _ in range(2):
@@ -65,6 +90,22 @@ def test_a_host_that_is_down_is_left_alone() -> None:
     gate.record(FetchError("refused", ""), time.monotonic())
     with pytest.raises(FetchError, match="left alone"):
         gate.check()
+
+
+def test_a_host_says_that_it_is_down_for_as_long_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    gates = HostGates(FetchPolicy(dead_after=2, dead_for_s=30.0))
+    assert gates.down("host:81") is None
+    gate = gates.gate(URL("http://host:81/a.jpg"))
+    for reason in ("timeout", "refused"):
+        assert gates.down("host:81") is None
+        gate.record(FetchError(reason, ""), now)
+    assert gates.down("host:81") == "refused"
+    assert gates.down("host") is None
+    # Then one request has to find out, which others wait for in line.
+    now += 30.0
+    assert gates.down("host:81") is None
 
 
 def make_dead(gate: HostGate) -> None:

@@ -136,17 +136,22 @@ def test_tries_end_with_the_total_deadline() -> None:
 
 
 def test_a_closed_port_is_refused_and_then_left_alone() -> None:
-    async def play() -> tuple[list[str], str]:
+    async def play() -> tuple[list[str], str, list[str | None]]:
         with socket.socket() as unused:
             unused.bind(("127.0.0.1", 0))
             nowhere = StandIn(unused.getsockname()[1])
             async with Fetcher(policy(dead_after=2)) as fetcher:
+                down = [fetcher.down(nowhere.url())]
                 ends = [await try_fetch(fetcher, nowhere, nowhere.url()) for _ in range(3)]
-        return [end.reason for end in ends], str(ends[-1].error)
+                # Whoever wants to know more than the plainest addresses tell has to ask.
+                hidden = nowhere.url().replace("http://", "http://user:word@")
+                down += [fetcher.down(url) for url in (nowhere.url(), hidden, "nonsense")]
+        return [end.reason for end in ends], str(ends[-1].error), down
 
-    reasons, message = asyncio.run(play())
+    reasons, message, down = asyncio.run(play())
     assert reasons == ["refused"] * 3
     assert "left alone" in message
+    assert down == [None, "refused", None, None]
 
 
 # Throttling
