@@ -34,6 +34,10 @@ class Settings(BaseSettings):
         "auto",
         description="what computes new models: auto, torch, torch-bf16, openvino, openvino-bf16",
     )
+    decoder: Literal["auto", "cpu"] = Field(
+        "auto",
+        description="what decodes new models' photos; auto: a GPU if it proves itself; else cpu",
+    )
     weights_dir: Path | None = Field(
         None,
         description="where weight files lie; also where downloads go (unset: data_dir/weights)",
@@ -73,7 +77,9 @@ class Settings(BaseSettings):
         8, ge=2, description="as many listed photos with the same bytes stand in for lost ones"
     )
     crawl_shard_urls: int = Field(250, ge=1, le=1000, description="addresses a message")
-    crawl_window: int = Field(4000, ge=1, description="addresses of one crawl in flight at once")
+    crawl_window: int = Field(
+        4000, ge=1, description="addresses of one crawl in line; thrice as many in flight"
+    )
     crawl_lists: int = Field(4, ge=1, description="pages of one crawl asked for at once")
 
     # Sources

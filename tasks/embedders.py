@@ -19,6 +19,7 @@ from storage.blobs import BlobStore
 if TYPE_CHECKING:
     from pipelines.vision.backbones import Backbone
     from pipelines.vision.batcher import Batcher, Observer
+    from pipelines.vision.nvjpeg import Photo
     from pipelines.vision.reader import Admit, Reader
 
 HELD = 2
@@ -59,6 +60,7 @@ def make_embedder(
     """Put batcher and reader before a backbone; tries which batch size is best, if none is set."""
     from pipelines.vision.batcher import Batcher
     from pipelines.vision.decode import PhotoLimits, decode_photo
+    from pipelines.vision.nvjpeg import accept_jpeg
     from pipelines.vision.probe import LARGEST_ON_CPU, LARGEST_ON_GPU, find_batch_size
     from pipelines.vision.reader import Reader
 
@@ -77,11 +79,16 @@ def make_embedder(
         max_pending=2 * BATCHES_AHEAD * size,
         forwards=2 if on_gpu else 1,
         observer=observer,
+        gather=np.stack if backbone.decoder is None else backbone.decoder.gather,
     )
     limits = PhotoLimits(max_bytes=settings.max_photo_bytes, max_pixels=settings.max_photo_pixels)
 
-    def read(sha256: str, admit: "Admit") -> NDArray[np.uint8]:
-        return decode_photo(blobs.read_photo(sha256), backbone.transform, limits, admit=admit)
+    def read(sha256: str, admit: "Admit") -> "Photo":
+        data = blobs.read_photo(sha256)
+        if backbone.decoder is not None and (jpeg := accept_jpeg(data, limits)) is not None:
+            admit(jpeg.nbytes)
+            return jpeg
+        return decode_photo(data, backbone.transform, limits, admit=admit)
 
     reader = Reader(
         read,

@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
 import numpy as np
@@ -121,13 +121,17 @@ def _embed_members(
         handing_back(lambda: resources.embedders.closed),
     ):
         ref = resources.bundle(run.bundle_id).manifest.backbone
-        with resources.embedders.borrow(ref.name, ref) as embedder:
-            turns = DeviceTurns(resources.settings.data_dir, embedder.backbone.device)
-            with turns.urgent() if run.urgent else nullcontext():
-                result = embed_photos(
-                    resources, embedder, shown, beat, urgent=run.urgent, known=known
-                )
+        with (
+            resources.embedders.borrow(ref.name, ref) as embedder,
+            _turn(resources, embedder) if run.urgent else nullcontext(),
+        ):
+            result = embed_photos(resources, embedder, shown, beat, urgent=run.urgent, known=known)
     return _summary(result)
+
+
+def _turn(resources: Context, embedder: Embedder) -> AbstractContextManager[None]:
+    """Keep trainings on the device from their next step."""
+    return DeviceTurns(resources.settings.data_dir, embedder.backbone.device).urgent()
 
 
 @task("images.embed_examples")

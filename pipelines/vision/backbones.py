@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +13,10 @@ from numpy.typing import NDArray
 
 from pipelines.vision.architectures import build_network, describe_network, fill_network
 from pipelines.vision.decode import PhotoTransform
+from pipelines.vision.decoder_proof import open_decoder
 from pipelines.vision.devices import count_gpus
-from pipelines.vision.engines import NUMERICS, Embed, build_engine, pick_engine
+from pipelines.vision.engines import NUMERICS, Batch, Embed, build_engine, pick_engine
+from pipelines.vision.nvjpeg import DeviceDecoder
 from pipelines.vision.pixels import PREPROCESSING
 from pipelines.vision.weights import find_weights, hash_file
 from schemas.base import Frozen
@@ -21,6 +24,7 @@ from schemas.bundles import BackboneRef, TunedWeights
 from schemas.errors import UsageError, WeightsError
 
 Weights = Literal["pretrained", "random"]
+Colours = Literal["smooth", "repeated"]
 
 
 class BackboneSpec(Frozen):
@@ -41,15 +45,25 @@ class Backbone:
     Several threads may embed with it at once.
     """
 
-    def __init__(self, spec: BackboneSpec, embed: Embed, device: str, engine: str) -> None:
+    def __init__(
+        self,
+        spec: BackboneSpec,
+        embed: Embed,
+        device: str,
+        engine: str,
+        decoder: DeviceDecoder | None = None,
+    ) -> None:
         self.ref = spec.ref
         self.transform = spec.transform
         self.device = device
         self.engine = engine
+        self.decoder = decoder
         self._embed: Embed | None = embed
 
-    def embed(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def embed(self, batch: Batch) -> NDArray[np.float32]:
         """Embed photos, ``(n, size, size, 3) uint8``, as ``(n, width) float32``.
+
+        A tensor must lie on the backbone's device, with nothing still being written to it.
 
         Raises:
             UsageError: the array has another shape or type, or the backbone is closed.
@@ -58,7 +72,8 @@ class Backbone:
         if embed is None:
             raise UsageError(f"The backbone {self.ref.name} is closed: load it again.")
         side = self.transform.size
-        if batch.dtype != np.uint8 or batch.shape != (len(batch), side, side, 3):
+        whole = str(batch.dtype) in {"uint8", "torch.uint8"}
+        if not whole or tuple(batch.shape) != (len(batch), side, side, 3):
             raise UsageError(
                 f"{self.ref.name} embeds (n, {side}, {side}, 3) uint8, "
                 f"not {batch.shape} {batch.dtype}."
@@ -84,6 +99,7 @@ def resolve_backbone(
     seed: int = 0,
     tuned: tuple[TunedWeights, Path] | None = None,
     engine: str = "torch",
+    colours: Colours = "smooth",
 ) -> BackboneSpec:
     """Say which vectors a backbone gives, without loading it (or torch, for the built-in ones).
 
@@ -106,10 +122,11 @@ def resolve_backbone(
     identity = {
         "architecture": name,
         "weights": f"random:{seed}" if path is None else hash_file(path),
-        "transform": transform.model_dump(mode="json"),
-        "preprocessing": PREPROCESSING,
+        "transform": transform.model_dump(mode="json", exclude={"colours"}),
+        "preprocessing": PREPROCESSING[colours],
         "engine": NUMERICS[engine],
     }
+    transform = transform.model_copy(update={"colours": colours})
     canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"))
     digest = hashlib.sha256(canonical.encode()).hexdigest()[:16]
     ref = BackboneRef(name=name, hash=digest, width=width, tuned=tuned[0] if tuned else None)
@@ -125,12 +142,14 @@ def load_backbone(
     seed: int = 0,
     tuned: tuple[TunedWeights, Path] | None = None,
     engine: str = "torch",
+    decoder: Literal["auto", "cpu"] = "cpu",
     expected: BackboneRef | None = None,
 ) -> Backbone:
     """Load a backbone onto a device, ready to embed; random weights only where asked for.
 
     Where vectors of a certain hash are ``expected``, an engine that computes them is taken,
-    whichever was asked for.
+    whichever was asked for. With the ``decoder`` auto a GPU decodes the photos of new models too,
+    and of those that were trained so, if it proves itself.
 
     Raises:
         UsageError: there is no such backbone, device or engine.
@@ -139,7 +158,7 @@ def load_backbone(
     """
     chosen = pick_device(device)
 
-    def resolve(engine: str) -> BackboneSpec:
+    def resolve(engine: str, colours: Colours) -> BackboneSpec:
         return resolve_backbone(
             name,
             weights_dir=weights_dir,
@@ -147,26 +166,37 @@ def load_backbone(
             seed=seed,
             tuned=tuned,
             engine=engine,
+            colours=colours,
         )
 
-    numerics = None if expected is None else _find_numerics(expected, resolve)
+    numerics, colours = (None, None) if expected is None else _find_numbers(expected, resolve)
     picked = pick_engine(name, engine, chosen, numerics)
-    spec = resolve(picked)
+    spec = resolve(picked, colours or "smooth")
     model = build_network(name, seed)
     if spec.weights_file is not None:
         fill_network(model, name, spec.weights_file)
     model.eval().requires_grad_(requires_grad=False)
-    return Backbone(spec, build_engine(picked, model, spec.transform, chosen), chosen, picked)
+    embed = build_engine(picked, model, spec.transform, chosen)
+    found = None
+    if chosen != "cpu" and decoder == "auto" and colours != "smooth":
+        repeated = resolve(picked, "repeated")
+        found = open_decoder(repeated.transform, chosen, embed, threads=os.cpu_count() or 1)
+        spec = spec if found is None else repeated
+    return Backbone(spec, embed, chosen, picked, found)
 
 
-def _find_numerics(expected: BackboneRef, resolve: Callable[[str], BackboneSpec]) -> str:
-    """Tell from its hash with which kind of numbers a backbone was computed."""
-    specs = {engine: resolve(engine) for engine in NUMERICS}
-    for engine, spec in specs.items():
-        if spec.ref == expected:
-            return NUMERICS[engine]
+def _find_numbers(
+    expected: BackboneRef, resolve: Callable[[str, Colours], BackboneSpec]
+) -> tuple[str, Colours]:
+    """Tell from its hash with which kind of numbers and of pixels a backbone was computed."""
+    ways: tuple[Colours, ...] = ("smooth", "repeated")
+    for colours in ways:
+        for engine, numerics in NUMERICS.items():
+            if resolve(engine, colours).ref == expected:
+                return numerics, colours
+    here = resolve("torch", "smooth").ref
     raise WeightsError(
-        f"The weights of {expected.name} on this machine ({specs['torch'].ref.hash}) are not "
+        f"The weights of {expected.name} on this machine ({here.hash}) are not "
         f"those the bundle was trained with ({expected.hash}): put the same weight file "
         "into AFIN_WEIGHTS_DIR, or train a new bundle."
     )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,14 @@ from numpy.typing import NDArray
 from schemas.base import Frozen
 from schemas.errors import AfinError, PhotoError, UsageError
 
-Embed = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+if TYPE_CHECKING:
+    from pipelines.vision.nvjpeg import Photo
+
+Embed = Callable[[Any], NDArray[np.float32]]
 """``(n, height, width, 3) uint8`` in, ``(n, width of a vector) float32`` out, row by row."""
+
+Gather = Callable[[Sequence[Any]], Any]
+"""Puts photos together as what the model takes; decodes those that are still JPEGs."""
 
 
 class Observer:
@@ -57,7 +63,7 @@ class BatcherStats(Frozen):
 
 @dataclass(frozen=True, slots=True)
 class _Item:
-    photo: NDArray[np.uint8]
+    photo: "Photo"
     future: Future[NDArray[np.float32]]
     since: float
 
@@ -82,12 +88,14 @@ class Batcher:
         max_pending: int,
         forwards: int = 1,
         observer: Observer | None = None,
+        gather: Gather = np.stack,
     ) -> None:
         if batch_size < 1 or max_pending < 1 or not 0 <= wait_s < threading.TIMEOUT_MAX:
             raise UsageError(
                 "A batcher needs batch_size and max_pending >= 1, and a finite wait_s >= 0."
             )
         self._embed = embed
+        self._gather = gather
         self._limit = batch_size
         self._wait_s = self._patience_s = wait_s
         self._max_pending = max_pending
@@ -107,10 +115,10 @@ class Batcher:
         for thread in self._threads:
             thread.start()
 
-    def submit(
-        self, photo: NDArray[np.uint8], *, urgent: bool = False
-    ) -> Future[NDArray[np.float32]]:
+    def submit(self, photo: "Photo", *, urgent: bool = False) -> Future[NDArray[np.float32]]:
         """Put a photo, ``(height, width, 3) uint8``, in line; wait while its lane is full.
+
+        One that is still a JPEG is for a ``gather`` that decodes it.
 
         The future gives the photo's vector, ``(d,) float32``, or raises what embedding this photo
         alone raised: PhotoError ``not-finite`` where the vector holds NaN or infinity.
@@ -119,7 +127,7 @@ class Batcher:
             BatcherClosedError: the batcher is closed, or was while the caller waited.
             UsageError: the array is no photo.
         """
-        if photo.dtype != np.uint8 or photo.ndim != _PHOTO_DIMS:
+        if isinstance(photo, np.ndarray) and (photo.dtype != np.uint8 or photo.ndim != _PHOTO_DIMS):
             raise UsageError(
                 f"A photo is (height, width, 3) uint8, not {photo.shape} {photo.dtype}."
             )
@@ -275,7 +283,7 @@ class Batcher:
         started_s, cpu_started_s = time.monotonic(), time.thread_time()
         try:
             vectors = np.asarray(
-                self._embed(np.stack([item.photo for item in items])), dtype=np.float32
+                self._embed(self._gather([item.photo for item in items])), dtype=np.float32
             )
             if vectors.ndim != 2 or len(vectors) != len(items):  # noqa: PLR2004  # rows, columns
                 return AfinError(

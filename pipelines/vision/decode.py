@@ -76,7 +76,8 @@ class PhotoTransform(Frozen):
 
     The short side is resized to ``round(size / crop)`` pixels and the central ``size`` x ``size``
     pixels are kept. ``mean`` and ``std`` are those of RGB values scaled to 0..1; the backbone
-    applies them.
+    applies them. ``colours`` that a JPEG stores coarser than its brightness are interpolated, or
+    repeated, which is all that nvJPEG does.
     """
 
     size: int = Field(224, ge=1)
@@ -84,6 +85,7 @@ class PhotoTransform(Frozen):
     interpolation: Literal["bicubic", "bilinear"] = "bicubic"
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    colours: Literal["smooth", "repeated"] = "smooth"
 
 
 class PhotoInfo(Frozen):
@@ -141,6 +143,19 @@ def read_header(data: bytes, limits: PhotoLimits) -> PhotoInfo:
         return PhotoInfo(width=width, height=height, format=_name_format(photo))
 
 
+def read_stored(data: bytes, limits: PhotoLimits) -> tuple[int, int, int]:
+    """Read (width, height) in pixels as a photo is stored, and its EXIF orientation from 1 to 8.
+
+    Raises:
+        PhotoError: the header tells that it cannot be used; ``reason`` says why.
+    """
+    size = _read_plain_size(data, limits)
+    if size is not None:
+        return (*size, 1)
+    with _open_photo(data, limits) as photo:
+        return (*photo.size, _orientation(photo))
+
+
 def _check_end(data: bytes) -> None:
     if is_cut_short(data):
         raise PhotoError("truncated", "The photo's end is missing: fetch or copy it again.")
@@ -192,10 +207,16 @@ def decode_photo(
     with _open_photo(data, limits) as photo:
         admit(_BYTES_A_PIXEL * photo.width * photo.height)
         pixels = None
-        if isinstance(photo, JpegImageFile) and photo.mode == "RGB":
-            pixels = read_jpeg(data, *photo.size)
+        quick = isinstance(photo, JpegImageFile) and photo.mode == "RGB"
+        repeated = transform.colours == "repeated"
+        if quick:
+            pixels = read_jpeg(data, *photo.size, repeated=repeated)
         if pixels is None:
             photo.load()
+            if quick and repeated:
+                # Pillow, which found no defect, knows interpolated colours only.
+                pixels = read_jpeg(data, *photo.size, repeated=True, strict=False)
+        if pixels is None:
             pixels = np.array(_to_rgb(photo))
         orientation = _orientation(photo)
     return resize_and_crop(turn_upright(pixels, orientation), transform)

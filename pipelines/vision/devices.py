@@ -1,7 +1,10 @@
 """The devices of this machine: which there are, and what they compute fast."""
 
+import threading
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 _CPU_FLAGS = Path("/proc/cpuinfo")
 
@@ -39,6 +42,24 @@ def device_memory_bytes(device: str) -> int:
     import torch
 
     return int(torch.cuda.memory_reserved(device))
+
+
+class Streams:
+    """A CUDA stream for each thread, so that one's copies run beside another's compute."""
+
+    def __init__(self, device: str) -> None:
+        self._device = device
+        self._own = threading.local()
+
+    def enter(self) -> AbstractContextManager[Any]:
+        """Put what is done inside on the calling thread's stream; on the CPU there is none."""
+        if self._device == "cpu":
+            return nullcontext()
+        import torch
+
+        if not hasattr(self._own, "stream"):
+            self._own.stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
+        return torch.cuda.stream(self._own.stream)
 
 
 @cache

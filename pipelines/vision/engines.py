@@ -6,25 +6,28 @@ different numerics may not be mixed, so the numerics are part of a backbone's ha
 
 import threading
 import warnings
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from importlib.util import find_spec
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Union
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.vision.decode import PhotoTransform
-from pipelines.vision.devices import has_fast_bf16
+from pipelines.vision.devices import Streams, has_fast_bf16
 from schemas.errors import UsageError, WeightsError
 
 if TYPE_CHECKING:
     import torch
 
-Embed = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-"""``(n, size, size, 3) uint8`` in, ``(n, width) float32`` out."""
+Batch = Union[NDArray[np.uint8], "torch.Tensor"]
+"""``(n, size, size, 3) uint8``; a tensor lies on the engine's device already, and is complete."""
+
+Embed = Callable[[Batch], NDArray[np.float32]]
+"""A batch in, ``(n, width) float32`` out."""
 
 NUMERICS = {
     "torch": "fp32",
@@ -43,6 +46,7 @@ EfficientNet-Lite0 does not: 0.9966 at worst, 0.9991 on average over 160 real ph
 with torch and OpenVINO.
 """
 _FUSED_TOLERANCE = 1e-3
+_LAUNCHING = threading.Lock()
 
 
 def pick_engine(name: str, wanted: str, device: str, numerics: str | None = None) -> str:
@@ -151,38 +155,56 @@ class TorchEngine:
         shape = (1, 3, 1, 1)
         self._mean = torch.tensor(transform.mean, device=device).view(shape) * 255
         self._std = torch.tensor(transform.std, device=device).view(shape) * 255
-        self._own = threading.local()
+        self._streams = Streams(device)
+        if device != "cpu":
+            # The threads' streams do not wait for this one, on which all of it is still queued.
+            torch.cuda.synchronize(device)
 
-    def __call__(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def __call__(self, batch: Batch) -> NDArray[np.float32]:
         """Embed ``(n, size, size, 3) uint8`` as ``(n, width) float32``."""
         import torch
 
-        # TF32 is on by default in cuDNN and would give vectors that differ by device.
-        exact = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
         kind = torch.device(self._device).type
         lower = torch.autocast(kind, torch.bfloat16, enabled=self._bf16)
-        with torch.inference_mode(), exact, self._stream(), lower:
-            vectors: NDArray[np.float32] = self._model(self._prepare(batch)).float().cpu().numpy()
-        return vectors
+        with torch.inference_mode(), self._streams.enter():
+            prepared = self._prepare(batch)
+            with self._exactly(), lower:
+                vectors = self._model(prepared)
+            # A copy to ordinary memory waits for this stream, so nothing is read too early.
+            found: NDArray[np.float32] = vectors.float().cpu().numpy()
+        return found
 
-    def _prepare(self, batch: NDArray[np.uint8]) -> "torch.Tensor":
+    @contextmanager
+    def _exactly(self) -> Iterator[None]:
+        """Keep cuDNN from TF32, on by default: vectors would differ by device.
+
+        Its flags are the whole process's and are read when a kernel is launched: of two threads
+        that set and restore them side by side, one would launch with the other's.
+        """
+        if self._device == "cpu":
+            yield
+            return
+        import torch
+
+        with (
+            _LAUNCHING,
+            torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False),
+        ):
+            yield
+
+    def _prepare(self, batch: Batch) -> "torch.Tensor":
         """Move photos to the device as uint8, and normalise them there, in channels-last order."""
         import torch
 
-        pixels = torch.from_numpy(np.require(batch, requirements=["C", "W"]))
-        if self._device != "cpu":
-            pixels = pixels.pin_memory().to(self._device, non_blocking=True)
+        if isinstance(batch, torch.Tensor):
+            pixels = batch
+        else:
+            pixels = torch.from_numpy(np.require(batch, requirements=["C", "W"]))
+            if self._device != "cpu":
+                # torch keeps pinned memory from being used again until its copy has ended.
+                pixels = pixels.pin_memory().to(self._device, non_blocking=True)
         # A photo's bytes are channels-last already, so permuting them copies nothing.
         return pixels.permute(0, 3, 1, 2).float().sub_(self._mean).div_(self._std)
-
-    def _stream(self) -> AbstractContextManager[Any]:
-        if self._device == "cpu":
-            return nullcontext()
-        import torch
-
-        if not hasattr(self._own, "stream"):
-            self._own.stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
-        return torch.cuda.stream(self._own.stream)
 
 
 def _build_openvino(model: "torch.nn.Module", transform: PhotoTransform, *, bf16: bool) -> Embed:
@@ -210,7 +232,7 @@ def _build_openvino(model: "torch.nn.Module", transform: PhotoTransform, *, bf16
     compiled = openvino.Core().compile_model(steps.build(), "CPU", hints)
     own = threading.local()
 
-    def embed(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def embed(batch: Batch) -> NDArray[np.float32]:
         if not hasattr(own, "request"):
             own.request = compiled.create_infer_request()
         own.request.infer({0: np.require(batch, requirements=["C"])}, share_inputs=True)

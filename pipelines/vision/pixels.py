@@ -14,8 +14,8 @@ from PIL import Image
 if TYPE_CHECKING:
     from pipelines.vision.decode import PhotoTransform
 
-PREPROCESSING = "turbo-v2"
-"""Part of every backbone's hash: whatever here changes pixels changes this name."""
+PREPROCESSING = {"smooth": "turbo-v2", "repeated": "turbo-v2-repeated"}
+"""Part of every backbone's hash, by a transform's colours: what changes pixels here changes it."""
 
 LONGEST_SHAPE = 4
 """Photos longer than this times their width are resized only where the crop keeps them."""
@@ -37,16 +37,22 @@ _UPRIGHT: dict[int, Callable[[Pixels], Pixels]] = {
 }
 
 
-def read_jpeg(data: bytes, width: int, height: int) -> Pixels | None:
+def read_jpeg(
+    data: bytes, width: int, height: int, *, repeated: bool = False, strict: bool = True
+) -> Pixels | None:
     """Decode a JPEG whose header says ``width`` x ``height``, as ``(height, width, 3) uint8`` RGB.
 
-    None where libjpeg-turbo has anything to remark: Pillow then tells a blemish from a defect.
+    Colours that are stored coarser are interpolated, or ``repeated`` as nvJPEG does.
+    None where libjpeg-turbo has anything to remark, unless not ``strict``: Pillow then tells a
+    blemish from a defect.
     """
     try:
         rows, columns, *_ = simplejpeg.decode_jpeg_header(data)
         if (columns, rows) != (width, height):
             return None
-        pixels: Pixels = simplejpeg.decode_jpeg(data, colorspace="RGB", strict=True)
+        pixels: Pixels = simplejpeg.decode_jpeg(
+            data, colorspace="RGB", fastupsample=repeated, strict=strict
+        )
     except (ValueError, RuntimeError):
         return None
     return pixels
@@ -70,7 +76,7 @@ def resize_and_crop(pixels: Pixels, transform: "PhotoTransform") -> Pixels:
     from torch.nn.functional import interpolate
 
     size = transform.size
-    wide, high, left, top = _plan(width, height, transform)
+    wide, high, left, top = plan_resize(width, height, transform)
     # A photo's bytes are channels-last; permuting them copies nothing and is the fast case.
     source = torch.from_numpy(pixels).permute(2, 0, 1)[None]
     resized = interpolate(source, (high, wide), mode=transform.interpolation, antialias=True)
@@ -79,7 +85,7 @@ def resize_and_crop(pixels: Pixels, transform: "PhotoTransform") -> Pixels:
     return np.array(part.numpy())
 
 
-def _plan(width: int, height: int, transform: "PhotoTransform") -> tuple[int, int, int, int]:
+def plan_resize(width: int, height: int, transform: "PhotoTransform") -> tuple[int, int, int, int]:
     """Return the size to resize to, (width, height), and where the crop begins, (left, top)."""
     size, side = transform.size, round(transform.size / transform.crop)
     wide = side if width <= height else int(side * width / height)
@@ -95,7 +101,7 @@ def _resize_part(pixels: Pixels, transform: "PhotoTransform") -> Pixels:
     """
     height, width = pixels.shape[:2]
     size = transform.size
-    wide, high, left, top = _plan(width, height, transform)
+    wide, high, left, top = plan_resize(width, height, transform)
     box = (
         left * width / wide,
         top * height / high,

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 _START = b"\xff\xd8\xff"
 _EXIF = b"Exif\0\0"
+_XMP_TURN = b"tiff:Orientation"
 _USUAL = "YCbCr"
 _SCALES = (8, 4, 2)
 
@@ -16,9 +17,9 @@ _SCALES = (8, 4, 2)
 def read_plain_size(data: bytes) -> tuple[int, int] | None:
     """Return a plain JPEG's (width, height) in pixels by its header; None for anything else.
 
-    Plain means three channels of YCbCr and no EXIF, which could ask for a rotation.
+    Plain means three channels of YCbCr, and neither EXIF nor XMP that could ask for a rotation.
     """
-    if not data.startswith(_START) or _EXIF in data:
+    if not data.startswith(_START) or _EXIF in data or _XMP_TURN in data:
         return None
     try:
         height, width, colours, *_ = simplejpeg.decode_jpeg_header(data)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +15,15 @@ from numpy.typing import NDArray
 from pipelines.vision.batcher import URGENT_STREAK, Batcher, BatcherClosedError, Observer
 from schemas.errors import UsageError
 
+if TYPE_CHECKING:
+    from pipelines.vision.nvjpeg import Photo
+
 Vector = NDArray[np.float32]
 Admit = Callable[[int], None]
-Read = Callable[[str, Admit], NDArray[np.uint8]]
-"""Turns a photo's name into ``(size, size, 3) uint8``; calls the other with the bytes it will take
-before it allocates them, and is made to wait there until there is room.
+Read = Callable[[str, Admit], "Photo"]
+"""Turns a photo's name into ``(size, size, 3) uint8``, or a JPEG that the batcher decodes; calls
+the other with the bytes it will take before it allocates them, and is made to wait there until
+there is room.
 """
 
 REMEMBERED = 2048
@@ -166,7 +171,7 @@ class Reader:
         self._streak = self._streak + 1 if urgent else 0
         return job
 
-    def _decode(self, job: _Job) -> NDArray[np.uint8]:
+    def _decode(self, job: _Job) -> "Photo":
         started_s, cpu_started_s = time.monotonic(), time.thread_time()
         photo = self._read(job.name, lambda size_bytes: self._admit(job, size_bytes))
         seconds, cpu_s = time.monotonic() - started_s, time.thread_time() - cpu_started_s

@@ -12,6 +12,9 @@ _STARTS = {
     b"II+\0": "tiff",
     b"MM\0+": "tiff",
 }
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_FRAMES_IN_ONE_PASS = frozenset((0xC0, 0xC1))
+_SCAN, _FILL, _BITS = 0xDA, 0xFF, 8
 _BMP_HEADER_SIZES = frozenset((12, 16, 40, 52, 56, 64, 108, 124))
 
 _UNSUPPORTED_STARTS = (
@@ -69,6 +72,23 @@ def is_cut_short(data: bytes) -> bool:
             return _u32(data, 2) > len(data)
         case _:
             return False
+
+
+def is_baseline_jpeg(data: bytes) -> bool:
+    """Tell a JPEG stored in one pass of 8-bit samples, as hardware decodes it, from all else.
+
+    Source: ITU-T T.81, B.1.1.3 and B.2.2: the frame header is SOF0 or SOF1.
+    """
+    at = 2
+    while data.startswith(b"\xff\xd8") and data[at : at + 1] == b"\xff" and at + 4 < len(data):
+        marker = data[at + 1]
+        if marker in _FRAMES:
+            return marker in _FRAMES_IN_ONE_PASS and data[at + 4] == _BITS
+        if marker == _SCAN:
+            break
+        # A marker may be preceded by any number of fill bytes.
+        at += 1 if marker == _FILL else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return False
 
 
 def webp_size(data: bytes) -> tuple[int, int]:

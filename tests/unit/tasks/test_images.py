@@ -4,13 +4,16 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from torchvision.io import decode_jpeg
 
 from pipelines.vision.batcher import BatcherClosedError, Observer
-from pipelines.vision.decode import PhotoTransform
+from pipelines.vision.decode import PhotoLimits, PhotoTransform, decode_photo
+from pipelines.vision.nvjpeg import DeviceDecoder
 from schemas.bundles import BackboneRef
 from storage.photos import PhotoRow, add_photos
 from storage.vectors import Unusable, read_image_vectors
@@ -20,6 +23,7 @@ from tasks.embedders import Embedder, make_embedder
 from tasks.images import ShardResult, embed_photos
 from tests.unit.pipelines.vision import drawing
 
+LIMITS = PhotoLimits(max_bytes=10**7, max_pixels=10**7)
 REF = BackboneRef(name="mean-colour", hash="m" * 16, width=3)
 
 
@@ -30,6 +34,7 @@ class MeanColour:
     transform = PhotoTransform(size=8, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
     device = "cpu"
+    decoder: DeviceDecoder | None = None
 
     def __init__(self) -> None:
         self.seen = 0
@@ -135,6 +140,37 @@ def test_a_bad_photo_is_not_tried_again(resources: Context, embedder: Embedder) 
     bad = keep(resources, b"<html>")
     embed(resources, embedder, [bad])
     assert embed(resources, embedder, [bad]) == ShardResult(photos=1, cached=1)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torchvision")
+def test_photos_are_decoded_on_the_device_where_it_can_and_the_rest_as_ever(
+    resources: Context,
+) -> None:
+    decoded: list[int] = []
+
+    def note(data: list[Any], device: str) -> list[Any]:
+        decoded.append(len(data))
+        pictures: list[Any] = decode_jpeg(data, mode="RGB", device=device)
+        return pictures
+
+    class OnDevice(MeanColour):
+        decoder = DeviceDecoder(MeanColour.transform, "cpu", decode=note)
+
+        def embed(self, batch: Any) -> NDArray[np.float32]:
+            return super().embed(np.asarray(batch))
+
+    kinds = ["jpeg", "progressive jpeg", "rotated jpeg", "cmyk jpeg", "png"]
+    wanted = [keep(resources, drawing.SOUND[kind]()) for kind in kinds]
+    bad = keep(resources, drawing.SOUND["jpeg"]()[:-80])
+    with over(resources, OnDevice()) as embedder:
+        result = embed(resources, embedder, [*wanted, bad])
+    assert result == ShardResult(photos=6, embedded=5, unusable=1)
+    assert sum(decoded) == 2
+    found = stored(resources, [*wanted, bad])
+    assert found[bad] == Unusable(problem="truncated")
+    for sha256 in wanted:
+        photo = decode_photo(resources.blobs.read_photo(sha256), MeanColour.transform, LIMITS)
+        assert np.allclose(found[sha256], photo.mean(axis=(0, 1)), atol=0.5)  # type: ignore[arg-type]
 
 
 class NoBlack(MeanColour):

@@ -1,5 +1,7 @@
 """Which engine computes, and that each is true to torch in float32."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,14 @@ from numpy.typing import NDArray
 
 from pipelines.vision import devices, engines
 from pipelines.vision.backbones import Backbone, Weights, load_backbone, resolve_backbone
-from pipelines.vision.engines import NUMERICS, fuse_batch_norms, has_openvino, pick_engine
+from pipelines.vision.decode import PhotoTransform
+from pipelines.vision.engines import (
+    NUMERICS,
+    TorchEngine,
+    fuse_batch_norms,
+    has_openvino,
+    pick_engine,
+)
 from pipelines.vision.probe import find_batch_size
 from schemas.bundles import BackboneRef
 from schemas.errors import UsageError, WeightsError
@@ -132,6 +141,35 @@ def test_every_engine_keeps_close_to_float32(
     exact, vectors = embed("torch"), embed(engine)
     norms = np.linalg.norm(exact, axis=1) * np.linalg.norm(vectors, axis=1)
     assert ((exact * vectors).sum(axis=1) / norms).min() >= least
+
+
+def test_forwards_side_by_side_are_all_launched_without_tf32() -> None:
+    transform = PhotoTransform(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+    engine = TorchEngine(torch.nn.Identity(), transform, "cpu", bf16=False)
+    engine._device = "cuda"  # its flags can be set without a GPU
+    before = torch.backends.cudnn.allow_tf32
+
+    def launch(_number: int) -> bool:
+        with engine._exactly():
+            threading.Event().wait(0.0001)  # lets the others in, if they may
+            return torch.backends.cudnn.allow_tf32
+
+    torch.backends.cudnn.allow_tf32 = True
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            assert not any(pool.map(launch, range(200)))
+        assert torch.backends.cudnn.allow_tf32
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
+
+
+def test_a_tensor_that_lies_on_the_device_is_embedded_as_its_photos_are(
+    photos: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    backbone = load_backbone(RESNET, device="cpu", weights_dir=tmp_path, weights="random")
+    assert (backbone.embed(torch.from_numpy(photos)) == backbone.embed(photos)).all()
+    with pytest.raises(UsageError):
+        backbone.embed(torch.from_numpy(photos).float())
 
 
 def test_batch_norms_are_folded_in_where_that_changes_nothing() -> None:

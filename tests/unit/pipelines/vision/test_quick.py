@@ -29,6 +29,21 @@ def turned() -> bytes:
     return draw(exif=exif)
 
 
+def turned_by_xmp() -> bytes:
+    return draw(
+        xmp=b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF '
+        b'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description '
+        b'xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>'
+    )
+
+
+def test_xmp_turns_a_photo_as_exif_does() -> None:
+    seen = inspect_photo(turned_by_xmp(), LIMITS)
+    assert seen == inspect_photo(turned(), LIMITS)
+    assert (seen.width, seen.height) == (480, 640)
+    assert read_header(turned_by_xmp(), LIMITS).width == seen.width
+
+
 PLAIN = {
     "small": draw((90, 120)),
     "usual": draw(),
@@ -40,6 +55,7 @@ PLAIN = {
 }
 OTHER = {
     "turned": turned(),
+    "turned by XMP": turned_by_xmp(),
     "grey": draw(mode="L"),
     "print": draw(mode="CMYK"),
     "no photo": b"\xff\xd8\xff nothing else",
