@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, delete, func, select
@@ -10,7 +11,7 @@ from sqlalchemy import Connection, Row, Select, delete, func, select
 from schemas.base import Frozen
 from schemas.errors import NotFoundError
 from schemas.runs import EVERY_POST, PostScope
-from storage.bulk import among
+from storage.bulk import among, among_bound, bind_keys
 from storage.database import ROWS_PER_STATEMENT, in_parts, insert_or_update
 from storage.members import forget_member
 from storage.photos import forget_unused_photos, in_scope, photos_of_account
@@ -294,15 +295,16 @@ def account_versions(
 
     With ``lock`` nobody erases or changes them until the transaction ends.
     """
-    found: dict[int, datetime] = {}
-    for part in in_parts(influencer_ids):
-        query = select(influencers.c.id, influencers.c.updated_at).where(
-            among(connection, influencers.c.id, part)
-        )
-        if lock:
-            query = query.order_by(influencers.c.id).with_for_update(read=True)
-        found.update(dict(connection.execute(query).all()))
-    return found
+    given = {"keys": bind_keys(connection, influencer_ids)}
+    return dict(connection.execute(_versions(connection.dialect.name, lock), given).all())
+
+
+@cache
+def _versions(dialect: str, lock: bool) -> Select[int, datetime]:
+    query = select(influencers.c.id, influencers.c.updated_at).where(
+        among_bound(dialect, influencers.c.id, "keys")
+    )
+    return query.order_by(influencers.c.id).with_for_update(read=True) if lock else query
 
 
 def existing_posts(connection: Connection, post_ids: Collection[int]) -> set[int]:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,6 +30,15 @@ MAPPED_BYTES = 1 << 30
 A connection's own cache is thrown away whenever another process writes: while a bulk run goes on,
 all the time.
 """
+
+PAGES_AHEAD = 4000
+"""Pages of 4 KiB that SQLite gathers before it brings them into its file.
+
+Keys are hashes, so that many transactions change the same pages: each is then written once.
+"""
+
+PREPARED = 256
+"""Statements that a SQLite connection keeps prepared."""
 
 ROWS_PER_STATEMENT = 500
 """Rows of one INSERT: stays under PostgreSQL's 65,535 parameters for our widest table."""
@@ -73,6 +83,7 @@ class Database:
                 # The one used last has statements and pages still at hand.
                 pool_use_lifo=True,
                 json_deserializer=read_json,
+                connect_args={"cached_statements": PREPARED},
             )
             _set_up_sqlite(self.engine)
         else:
@@ -139,7 +150,7 @@ def insert_or_update(
     if not rows:
         return
     if table.autoincrement_column is None:
-        rows = sorted(rows, key=lambda row: tuple(row[name] for name in key))
+        rows = sorted(rows, key=itemgetter(*key))
     if can_insert(connection, table, tuple(rows[0])):
         insert_plainly(connection, table, rows, key=key, update=update)
         return
@@ -192,6 +203,7 @@ def _set_up_sqlite(engine: Engine) -> None:
             "synchronous = NORMAL",
             "foreign_keys = ON",
             f"mmap_size = {MAPPED_BYTES}",
+            f"wal_autocheckpoint = {PAGES_AHEAD}",
         ):
             dbapi.execute(f"PRAGMA {pragma}").close()
 

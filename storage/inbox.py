@@ -3,15 +3,28 @@
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, delete, exists, func, or_, select, update
+from sqlalchemy import (
+    Connection,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    or_,
+    select,
+    update,
+)
 
 from schemas.base import Frozen
 from schemas.errors import NotFoundError
 from schemas.events import EventState, EventStatus, EventType
 from schemas.runs import MemberState, RunState
-from storage.bulk import among
+from storage.bulk import among_bound, bind_keys
 from storage.database import insert_or_update
 from storage.event_tables import inbox
 from storage.tables import run_members, runs
@@ -246,16 +259,21 @@ def events_of_run(
     connection: Connection, run_id: int, influencer_ids: Collection[int]
 ) -> list[InboxRow]:
     """Return the events that wait for a run's verdicts of some accounts."""
-    query = (
+    given = {"run": run_id, "keys": bind_keys(connection, influencer_ids)}
+    return [_row(row) for row in connection.execute(_of_run(connection.dialect.name), given)]
+
+
+@cache
+def _of_run(dialect: str) -> Select[*tuple[Any, ...]]:
+    return (
         select(inbox)
         .where(
-            inbox.c.run_id == run_id,
+            inbox.c.run_id == bindparam("run"),
             inbox.c.state == EventState.CLASSIFYING,
-            among(connection, inbox.c.influencer_id, influencer_ids),
+            among_bound(dialect, inbox.c.influencer_id, "keys"),
         )
         .order_by(inbox.c.id)
     )
-    return [_row(row) for row in connection.execute(query)]
 
 
 def overdue_fetches(connection: Connection) -> list[InboxRow]:

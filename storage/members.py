@@ -21,6 +21,21 @@ HASTE = 6
 CLOCK_SKEW = timedelta(seconds=60)
 """How far the clocks of machines that share a database may differ."""
 
+# Made once, as those below are: making a statement takes longer than running it.
+_OF_RUN = run_members.c.run_id == bindparam("run")
+_IN_FLIGHT = run_members.c.state == MemberState.IN_FLIGHT
+_FLYING = select(func.count()).where(_OF_RUN, _IN_FLIGHT)
+_WAITING = (
+    select(run_members.c.influencer_id)
+    .where(_OF_RUN, run_members.c.state == MemberState.PENDING)
+    .limit(1)
+)
+_RANGE = select(run_members.c.influencer_id).where(
+    _OF_RUN,
+    _IN_FLIGHT,
+    run_members.c.influencer_id.between(bindparam("first"), bindparam("last")),
+)
+
 
 def add_members(connection: Connection, run_id: int, influencer_ids: Collection[int]) -> None:
     """Give a run its accounts; one that is a member already stays as it is."""
@@ -75,18 +90,12 @@ def forget_member(connection: Connection, influencer_id: int) -> None:
 
 def count_in_flight(connection: Connection, run_id: int) -> int:
     """Return how many members are in flight: never more than the window, however long the run."""
-    query = select(func.count()).where(
-        run_members.c.run_id == run_id, run_members.c.state == MemberState.IN_FLIGHT
-    )
-    return connection.scalars(query).one()
+    return connection.scalars(_FLYING, {"run": run_id}).one()
 
 
 def has_pending(connection: Connection, run_id: int) -> bool:
     """Whether members still wait to be sent out."""
-    query = select(run_members.c.influencer_id).where(
-        run_members.c.run_id == run_id, run_members.c.state == MemberState.PENDING
-    )
-    return connection.execute(query.limit(1)).first() is not None
+    return connection.execute(_WAITING, {"run": run_id}).first() is not None
 
 
 def claim_members(connection: Connection, run_id: int, *, window: int) -> list[int]:
@@ -139,13 +148,20 @@ def _touching(dialect: str) -> Update:
 
 def finish_members(connection: Connection, run_id: int, influencer_ids: Collection[int]) -> None:
     """Note that members have their verdict."""
-    connection.execute(
+    keys = bind_keys(connection, influencer_ids)
+    given = {"run": run_id, "keys": keys, "now": _now()}
+    connection.execute(_finishing(connection.dialect.name), given)
+
+
+@cache
+def _finishing(dialect: str) -> Update:
+    return (
         update(run_members)
         .where(
-            run_members.c.run_id == run_id,
-            among(connection, run_members.c.influencer_id, influencer_ids),
+            run_members.c.run_id == bindparam("run"),
+            among_bound(dialect, run_members.c.influencer_id, "keys"),
         )
-        .values(state=MemberState.DONE, problem=None, touched_at=_now())
+        .values(state=MemberState.DONE, problem=None, touched_at=bindparam("now"))
     )
 
 
@@ -249,12 +265,7 @@ def read_member(
 
 def members_in_flight(connection: Connection, run_id: int, *, first: int, last: int) -> list[int]:
     """Return the accounts of a range of ids that are in flight in a run."""
-    query = select(run_members.c.influencer_id).where(
-        run_members.c.run_id == run_id,
-        run_members.c.state == MemberState.IN_FLIGHT,
-        run_members.c.influencer_id.between(first, last),
-    )
-    return list(connection.scalars(query))
+    return list(connection.scalars(_RANGE, {"run": run_id, "first": first, "last": last}))
 
 
 def dead_members(connection: Connection, run_id: int) -> list[tuple[str, str]]:

@@ -89,6 +89,8 @@ def end_run(
 
     Cancelling also raises the generation, so that messages on their way end at once.
     """
+    # Before the totals are counted: whoever adds to them holds the run until that is stored.
+    connection.execute(select(runs.c.id).where(runs.c.id == run_id).with_for_update())
     accounts, addresses = select_totals(run_id)
     values: dict[str, Any] = {
         "state": state,

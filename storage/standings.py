@@ -2,13 +2,14 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, delete, exists, func, select, update
+from sqlalchemy import Connection, Delete, Select, bindparam, delete, exists, func, select, update
 
 from schemas.base import Frozen
 from schemas.verdicts import Verdict
-from storage.bulk import among
+from storage.bulk import among, among_bound, bind_keys
 from storage.database import in_parts, insert_or_update
 from storage.tables import influencers, posts, verdicts
 from storage.web_tables import standing_shares, standings
@@ -56,8 +57,11 @@ def save_standings(
 ) -> None:
     """Keep what verdicts say in sortable form, unless a later run has spoken already."""
     ids = _not_outrun(connection, run_id, concluded)
-    followers = _followers(connection, ids)
-    interactions = _interactions(connection, ids)
+    dialect = connection.dialect.name
+    given = {"keys": bind_keys(connection, ids)}
+    followers = dict(connection.execute(_following(dialect), given).all())
+    means = connection.execute(_interacting(dialect), given)
+    interactions = {key: float(mean) for key, mean in means}
     rows: list[dict[str, Any]] = []
     shares: list[dict[str, Any]] = []
     for influencer_id in ids:
@@ -89,10 +93,7 @@ def save_standings(
         ]
     changed = [column.name for column in standings.c if column.name != "influencer_id"]
     insert_or_update(connection, standings, rows, key=["influencer_id"], update=changed)
-    for part in in_parts(ids):
-        connection.execute(
-            delete(standing_shares).where(among(connection, standing_shares.c.influencer_id, part))
-        )
+    connection.execute(_forgetting_shares(dialect), given)
     insert_or_update(connection, standing_shares, shares, key=["influencer_id", "category"])
 
 
@@ -153,37 +154,47 @@ def catch_up(connection: Connection) -> int:
 
 
 def _not_outrun(connection: Connection, run_id: int, concluded: Collection[int]) -> list[int]:
-    outrun: set[int] = set()
-    for part in in_parts(concluded):
-        query = select(standings.c.influencer_id).where(
-            among(connection, standings.c.influencer_id, part), standings.c.run_id > run_id
+    given = {"keys": bind_keys(connection, concluded), "run": run_id}
+    outrun = connection.scalars(_outrunning(connection.dialect.name), given)
+    return sorted(set(concluded).difference(outrun))
+
+
+# Made once: making a statement takes longer than running it.
+@cache
+def _outrunning(dialect: str) -> Select[int]:
+    return (
+        select(standings.c.influencer_id)
+        .where(
+            among_bound(dialect, standings.c.influencer_id, "keys"),
+            standings.c.run_id > bindparam("run"),
         )
-        outrun.update(connection.scalars(query.with_for_update()))
-    return sorted(set(concluded) - outrun)
+        .with_for_update()
+    )
 
 
-def _followers(connection: Connection, ids: Collection[int]) -> dict[int, int | None]:
-    found: dict[int, int | None] = {}
-    for part in in_parts(ids):
-        query = select(influencers.c.id, influencers.c.followers).where(
-            among(connection, influencers.c.id, part)
-        )
-        found.update(connection.execute(query).all())
-    return found
+@cache
+def _forgetting_shares(dialect: str) -> Delete:
+    return delete(standing_shares).where(
+        among_bound(dialect, standing_shares.c.influencer_id, "keys")
+    )
 
 
-def _interactions(connection: Connection, ids: Collection[int]) -> dict[int, float]:
-    """Return likes and comments a post, over the posts that tell at least one of the two."""
+@cache
+def _following(dialect: str) -> Select[int, int | None]:
+    return select(influencers.c.id, influencers.c.followers).where(
+        among_bound(dialect, influencers.c.id, "keys")
+    )
+
+
+@cache
+def _interacting(dialect: str) -> Select[int, Any]:
+    """Likes and comments a post, over the posts that tell at least one of the two."""
     total = func.coalesce(posts.c.likes, 0) + func.coalesce(posts.c.comments, 0)
-    found: dict[int, float] = {}
-    for part in in_parts(ids):
-        query = (
-            select(posts.c.influencer_id, func.avg(total))
-            .where(
-                among(connection, posts.c.influencer_id, part),
-                posts.c.likes.is_not(None) | posts.c.comments.is_not(None),
-            )
-            .group_by(posts.c.influencer_id)
+    return (
+        select(posts.c.influencer_id, func.avg(total))
+        .where(
+            among_bound(dialect, posts.c.influencer_id, "keys"),
+            posts.c.likes.is_not(None) | posts.c.comments.is_not(None),
         )
-        found.update((key, float(mean)) for key, mean in connection.execute(query))
-    return found
+        .group_by(posts.c.influencer_id)
+    )
