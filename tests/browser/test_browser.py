@@ -34,6 +34,28 @@ def test_an_account_is_found_and_its_verdict_opened(page: "Page") -> None:
     page.wait_for_function(loaded)
 
 
+def test_a_result_pressed_slowly_right_after_searching_is_opened(page: "Page") -> None:
+    page.goto("/")
+    page.get_by_label("Search").fill("gol")
+    page.locator("article.account").nth(1).wait_for(state="detached")
+    page.get_by_role("link", name="beto_gol").hover()
+    page.mouse.down()  # Leaves the search field: its change must not exchange what is under the finger.
+    page.wait_for_timeout(500)
+    page.mouse.up()
+    page.get_by_role("heading", name="What it is about").wait_for()
+
+
+def test_each_filter_narrows_the_list_without_a_button(page: "Page") -> None:
+    page.goto("/")
+    for name, value in (("category", "deporte"), ("min_share", "0.3"), ("order", "share")):
+        page.locator(f"select[name={name}]").select_option(value)
+        page.wait_for_url(f"**/*{name}={value}*")
+    page.get_by_label("Followers").fill("1000000000")
+    page.get_by_label("Followers").press("Tab")
+    page.wait_for_url("**/*min_followers=1000000000*")
+    page.get_by_text("No account").wait_for()
+
+
 def test_a_post_is_corrected_with_the_keyboard_and_becomes_a_label(page: "Page") -> None:
     page.goto("/review")
     page.get_by_text("The model says").wait_for()
@@ -98,6 +120,20 @@ def test_progress_moves_without_loading_the_page_again(
     with resources.database.write() as connection:
         finish_members(connection, run_id, list(world.ids.values())[:2])
     page.get_by_text("2 of 3").wait_for()
+
+
+def test_a_run_pressed_while_the_list_renews_itself_is_opened(
+    page: "Page", resources: Context, world: World
+) -> None:
+    with resources.database.write() as connection:
+        run_id = create_run(connection, RunKind.CLASSIFY, params={}, bundle_id=world.bundle_id)
+    page.goto("/runs")
+    page.locator(f"a[href='/runs/{run_id}']").hover()
+    with page.expect_response("**/runs"):
+        page.mouse.down()
+    page.wait_for_timeout(200)
+    page.mouse.up()
+    page.wait_for_url(f"**/runs/{run_id}")
 
 
 def test_a_moved_threshold_shows_what_it_would_change(page: "Page", base: str) -> None:

@@ -1,4 +1,5 @@
-// Keys on the review page, a threshold's figure beside its slider, confirmations. No inline script.
+// Keys on the review page, a threshold's figure beside its slider, confirmations, presses that polls
+// leave alone. No inline script.
 "use strict";
 
 document.addEventListener("keydown", (event) => {
@@ -21,4 +22,16 @@ document.addEventListener("input", (event) => {
 document.addEventListener("submit", (event) => {
   const question = event.submitter?.dataset.confirm;
   if (question && !window.confirm(question)) event.preventDefault();
+});
+
+// A part that renews itself waits while something in it is pressed: the click would be lost with it.
+let pressed = null;
+document.addEventListener("pointerdown", (event) => { pressed = event.target; });
+for (const end of ["pointerup", "pointercancel", "dragend"]) {
+  document.addEventListener(end, () => setTimeout(() => { pressed = null; }));
+}
+
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const polled = event.detail.elt.getAttribute("hx-trigger")?.startsWith("every");
+  if (polled && event.detail.target.contains(pressed)) event.detail.shouldSwap = false;
 });
