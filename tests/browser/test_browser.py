@@ -39,7 +39,7 @@ def test_a_result_pressed_slowly_right_after_searching_is_opened(page: "Page") -
     page.get_by_label("Search").fill("gol")
     page.locator("article.account").nth(1).wait_for(state="detached")
     page.get_by_role("link", name="beto_gol").hover()
-    page.mouse.down()  # Leaves the search field: its change must not exchange what is under the finger.
+    page.mouse.down()  # Leaves the search field: that must not exchange what is under the finger.
     page.wait_for_timeout(500)
     page.mouse.up()
     page.get_by_role("heading", name="What it is about").wait_for()
