@@ -88,16 +88,17 @@ def measure(folder: Path, options: argparse.Namespace) -> None:
         ours = folder / "ours.txt"
         ours.write_text("\n".join(list_warm(live) + urls) + "\n")
         for turn in range(options.pairs):
+            # What is compared stands side by side, in either order: the machine's speed changes.
             ways: dict[str, Way] = {
+                "bare_loop": lambda at: run_bare_loop(urls, at),
                 "ours_header": lambda at: crawl(ours, at, "header"),
                 **{
                     name: partial(run_img2dataset, options.img2dataset, listed, treatment)
                     for name, treatment in TREATMENTS.items()
                 },
                 "ours_decode": lambda at: crawl(ours, at, "decode"),
-                "bare_loop": lambda at: run_bare_loop(urls, at),
             }
-            for name, way in ways.items():
+            for name, way in list(ways.items())[:: -1 if turn % 2 else 1]:
                 at = folder / f"{name}-{turn}"
                 at.mkdir()
                 used = _children_cpu_s()

@@ -44,6 +44,37 @@ def test_xmp_turns_a_photo_as_exif_does() -> None:
     assert read_header(turned_by_xmp(), LIMITS).width == seen.width
 
 
+def segment(marker: int, payload: bytes) -> bytes:
+    return bytes([0xFF, marker]) + (2 + len(payload)).to_bytes(2, "big") + payload
+
+
+def test_a_thumbnail_before_xmp_hides_no_rotation() -> None:
+    photo = turned_by_xmp()
+    thumbnail = segment(0xE0, b"JFXX\0\x10\xff\xd8\xff\xda\0\0\xff\xd9")
+    with_thumbnail = photo[:2] + thumbnail + photo[2:]
+    assert read_plain_size(with_thumbnail) is None
+    assert read_header(with_thumbnail, LIMITS).width == read_header(photo, LIMITS).width
+
+
+def test_words_among_pixels_or_after_the_end_turn_nothing() -> None:
+    assert read_plain_size(draw() + b"Exif\0\0 tiff:Orientation") == (640, 480)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"\xff\xd8\xff",
+        b"\xff\xd8\xff\xe0\xff\xff",
+        b"\xff\xd8" + segment(0xE0, b"") * 100_000 + draw()[2:],
+        b"\xff\xd8\xff" + draw()[2:],
+    ],
+    ids=["empty", "a start", "a segment without end", "too many segments", "a fill byte"],
+)
+def test_unusual_heads_are_left_to_pillow(body: bytes) -> None:
+    assert read_plain_size(body) is None
+
+
 PLAIN = {
     "small": draw((90, 120)),
     "usual": draw(),
