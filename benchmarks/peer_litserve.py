@@ -18,6 +18,8 @@ class Api(litserve.LitAPI):  # type: ignore[misc]
     def setup(self, _device: str) -> None:
         """Load the network, in the worker process."""
         self.work = PhotoWork()
+        # Here, and not by the threads that decode, all at once.
+        self.work.backbone  # noqa: B018
         self.decoders = ThreadPoolExecutor(2)
 
     def decode_request(self, request: dict[str, str]) -> str:

@@ -39,6 +39,10 @@ class PhotoWork:
     def backbone(self) -> Backbone:
         """The network, as the gpu worker would load it."""
         if self._backbone is None:
+            import torch
+
+            # As ours does; Ray would allow an actor of one CPU one thread.
+            torch.set_num_threads(os.cpu_count() or 1)
             weights = Path(self._work["weights"]) if self._work["weights"] else None
             self._backbone = load_backbone(
                 self._work["backbone"],

@@ -7,10 +7,12 @@ import pytest
 from kombu.transport.memory import Channel
 
 from pipelines.sources.sandbox import Sandbox
+from tasks.app import app
 from tasks.context import Context, context
 from tests.adopted import adopted
 from tests.sandbox import clock, sandbox
 from tests.unit.tasks.crawling import Driver, driving
+from workers.broker import EmbeddedBroker
 
 __all__ = ["clock", "driver", "resources", "resources_on_both", "sandbox"]
 
@@ -27,6 +29,17 @@ def resources(tmp_path: Path) -> Iterator[Context]:
     ):
         yield context()
         Channel.queues.clear()
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[EmbeddedBroker]:
+    """A real broker, which this process's application talks to."""
+    with (
+        EmbeddedBroker.start(tmp_path) as one,
+        adopted({"AFIN_DATA_DIR": str(tmp_path), "AFIN_BROKER_URL": one.url}),
+    ):
+        yield one
+        app.close()
 
 
 @pytest.fixture

@@ -1,30 +1,15 @@
-"""Chords counted, and clients of the transport, with the real broker."""
+"""Chords counted, with the real broker."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from kombu import Connection
 
 from tasks.app import app
 from tasks.results import CountingBackend
-from tasks.transport import Channel, Transport
-from tests.adopted import adopted
 from workers.broker import EmbeddedBroker
 
 GROUP = "chord-1"
 QUEUE = "cpu"
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[EmbeddedBroker]:
-    with (
-        EmbeddedBroker.start(tmp_path) as one,
-        adopted({"AFIN_DATA_DIR": str(tmp_path), "AFIN_BROKER_URL": one.url}),
-    ):
-        yield one
-        app.close()
 
 
 @pytest.fixture
@@ -94,27 +79,6 @@ def test_what_was_counted_is_forgotten_with_the_body(backend: CountingBackend) -
     for number in range(3):
         end_header(backend, number)
     assert list(backend.client.scan_iter(f"*{GROUP}*")) == []
-
-
-def test_a_channel_sends_everything_by_one_client(broker: EmbeddedBroker) -> None:
-    with Connection(broker.url) as connection:
-        assert isinstance(connection.transport, Transport)
-        channel = connection.default_channel
-        assert isinstance(channel, Channel)
-        with channel.conn_or_acquire() as first, channel.conn_or_acquire() as second:
-            assert first is second
-        assert channel.client is not first
-
-
-def test_a_channel_that_lost_its_server_makes_another_client(broker: EmbeddedBroker) -> None:
-    with Connection(broker.url) as connection:
-        channel = connection.default_channel
-        with channel.conn_or_acquire() as before:
-            before.ping()
-        channel._disconnect_pools()
-        with channel.conn_or_acquire() as after:
-            assert after is not before
-            assert after.ping()
 
 
 def _refuse(*_given: object, **_options: object) -> None:
