@@ -99,7 +99,7 @@ class Settings(BaseSettings):
     )
 
     # How work is cut up
-    shard_posts: int = Field(32, ge=1, le=200, description="posts a message; 25-50 measured best")
+    shard_posts: int = Field(50, ge=1, le=200, description="posts a message; 25-50 measured best")
     chord_shards: int = Field(
         16, ge=1, description="shards of small accounts that are concluded together in a bulk run"
     )
